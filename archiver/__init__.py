@@ -1,0 +1,1 @@
+"""Archives call and meeting recordings where a third party can check them."""
