@@ -1,0 +1,1 @@
+"""Laws of the product, and the testbed they run on."""
