@@ -127,6 +127,7 @@ class Entry:
     codec: str = ""
     container: str = ""
     external_url: str = ""
+    room_id: str = ""
     key: str = ""
     version_id: str = ""
     size: int | None = None

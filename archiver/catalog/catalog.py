@@ -1,0 +1,121 @@
+"""The catalog as the pipeline knows it: the port of `domain/work.py`, each method one transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from archiver.catalog import leases, recordings, sources, work
+from archiver.domain.work import PRIORITY_LIVE, Added, Known, Outcome, PassResult, SourceState
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from datetime import date, datetime
+
+    from archiver.catalog.database import Database, Tx
+    from archiver.catalog.leases import Worker
+    from archiver.domain.recording import Entry, Listed, RecordingRef, Rejected, Room
+    from archiver.domain.windows import Window
+
+
+class SqlCatalog:
+    """A worker's view of the catalog."""
+
+    def __init__(self, database: Database, worker: Worker) -> None:
+        self.database = database
+        self.worker = worker
+
+    async def enter(self) -> int:
+        """Registers the worker; returns how many claims of dead workers of this host it freed."""
+        return await self.database.write(lambda tx: leases.enter(tx, self.worker))
+
+    async def leave(self) -> None:
+        """Ends the worker's registration."""
+        await self.database.write(lambda tx: leases.leave(tx, self.worker))
+
+    async def source_state(self, source: str) -> SourceState:
+        async with self.database.read() as conn:
+            return await sources.state(conn, source)
+
+    async def add_page(
+        self,
+        source: str,
+        kind: str,
+        listed: Sequence[Listed],
+        *,
+        rejected: Sequence[Rejected] = (),
+        priority: int = PRIORITY_LIVE,
+    ) -> Added:
+        async def unit(tx: Tx) -> Added:
+            if rejected:
+                await recordings.quarantine_rows(tx, source, rejected)
+            return await recordings.add_page(tx, self.worker.name, source, kind, listed, priority)
+
+        return await self.database.write(unit)
+
+    async def finish_pass(self, source: str, kind: str, results: Sequence[PassResult], *, watermark: datetime | None) -> None:
+        await self.database.write(lambda tx: sources.finish_pass(tx, self.worker.name, source, kind, results, watermark))
+
+    async def record_problem(self, source: str, kind: str, problem: str) -> None:
+        await self.database.write(lambda tx: sources.record_problem(tx, source, kind, problem))
+
+    async def confirmed_ids(self, source: str, listing: str, window: Window | None) -> str:
+        async with self.database.read() as conn:
+            return await sources.confirmed_ids(conn, source, listing, window)
+
+    async def known_ids(self, source: str, ids: Collection[str]) -> frozenset[str]:
+        async with self.database.read() as conn:
+            return await recordings.known_ids(conn, source, ids)
+
+    async def ended_between(self, source: str, start: datetime, end: datetime) -> Sequence[Known]:
+        async with self.database.read() as conn:
+            return await recordings.ended_between(conn, source, start, end)
+
+    async def open_recordings(self, source: str, *, limit: int) -> Sequence[RecordingRef]:
+        return await self.database.write(lambda tx: recordings.take_open(tx, source, limit))
+
+    async def record_gone(self, source: str, recording_id: str, *, looks: int) -> bool:
+        return await self.database.write(lambda tx: recordings.record_gone(tx, self.worker.name, source, recording_id, looks))
+
+    async def rooms_missing(self, source: str, *, limit: int) -> Sequence[str]:
+        now = await self.database.now()
+        async with self.database.read() as conn:
+            return await sources.rooms_missing(conn, source, now, limit)
+
+    async def save_rooms(self, source: str, rooms: Mapping[str, Room | None]) -> None:
+        await self.database.write(lambda tx: sources.save_rooms(tx, source, rooms))
+
+    async def finished_slices(self, source: str) -> frozenset[date]:
+        async with self.database.read() as conn:
+            return await sources.finished_slices(conn, source)
+
+    async def finish_slice(self, source: str, kind: str, day: date, result: PassResult) -> None:
+        await self.database.write(lambda tx: sources.finish_slice(tx, source, kind, day, result))
+
+    async def acquire(self, name: str, *, seconds: float) -> bool:
+        return await self.database.write(lambda tx: leases.acquire(tx, self.worker, name, seconds))
+
+    async def surrender(self, name: str) -> None:
+        await self.database.write(lambda tx: leases.surrender(tx, self.worker, name))
+
+    async def heartbeat(self) -> None:
+        await self.database.write(lambda tx: leases.heartbeat(tx, self.worker))
+
+    async def hand_back(self) -> int:
+        actor = self.worker.name
+        return await self.database.write(lambda tx: work.hand_back(tx, actor, [actor], "handed back at shutdown"))
+
+    async def claim(self, limit: int, *, sources: Collection[str]) -> Sequence[Entry]:
+        return await self.database.write(lambda tx: work.claim(tx, self.worker.name, limit, sources))
+
+    async def claim_stored(self, limit: int, *, sources: Collection[str]) -> Sequence[Entry]:
+        return await self.database.write(lambda tx: work.claim_stored(tx, limit, sources))
+
+    async def save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+        return await self.database.write(lambda tx: work.save(tx, self.worker.name, outcomes))
+
+    async def note_upload(self, entry: Entry, *, facts: Mapping[str, Any]) -> Entry:
+        return await self.database.write(lambda tx: work.note_upload(tx, entry, facts))
+
+    async def next_due(self, *, sources: Collection[str]) -> float | None:
+        async with self.database.read() as conn:
+            return await work.next_due(conn, await self.database.now(), sources)

@@ -1,0 +1,161 @@
+"""One database behind one URL: connections, transactions, the clock they go by, and errors translated."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from archiver.domain.errors import CatalogError, CatalogUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+T = TypeVar("T")
+TRIES = 6  # of a unit that lost a race (deadlock, serialization failure, duplicate key): each try starts afresh
+BUSY_MS = 30_000  # another process may write to the same SQLite file; its transactions are short
+RACES = frozenset({"40001", "40P01", "23505", "55P03"})
+
+
+@dataclass(frozen=True, slots=True)
+class Tx:
+    """A write transaction under way, with the instant it goes by."""
+
+    conn: AsyncConnection
+    now: datetime
+
+    async def execute(self, statement: sa.Executable, parameters: Any = None) -> sa.CursorResult[Any]:
+        """Runs one statement; a list of parameter sets runs it for each of them."""
+        return await self.conn.execute(statement, parameters)
+
+
+def driver_url(url: str, *, sync: bool = False) -> sa.URL:
+    """The SQLAlchemy URL for a configured one: `sqlite:///…` and `postgresql://…` with the drivers we ship."""
+    parsed = sa.make_url(url)
+    kind = parsed.get_backend_name()
+    if kind == "sqlite":
+        return parsed.set(drivername="sqlite" if sync else "sqlite+aiosqlite")
+    if kind in ("postgresql", "postgres"):
+        return parsed.set(drivername="postgresql+psycopg")
+    raise CatalogError(f"catalog.url names a database {kind!r}; accepted: sqlite:///PATH, postgresql://USER@HOST/DB")
+
+
+def sqlite_path(url: str) -> Path | None:
+    """The file of a SQLite URL, None for other databases."""
+    parsed = driver_url(url, sync=True)
+    return Path(parsed.database or "") if parsed.get_backend_name() == "sqlite" else None
+
+
+def prepare(engine: sa.Engine) -> None:
+    """Gives a SQLite engine the settings its promises rest on; others are left alone."""
+    if engine.dialect.name != "sqlite":
+        return
+
+    @sa.event.listens_for(engine, "connect")
+    def connected(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # the driver's own BEGIN is deferred and comes late (F18)
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_MS}"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @sa.event.listens_for(engine, "begin")
+    def begun(connection: sa.Connection) -> None:
+        reading = connection.get_execution_options().get("archiver_reads", False)
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def translated(error: Exception, *, where: str) -> CatalogError:
+    """Our error for a foreign one; its text names no statement and no parameter."""
+    original = getattr(error, "orig", None) or error
+    text = str(original).strip().splitlines()[0] if str(original).strip() else type(original).__name__
+    if isinstance(error, OSError | sa.exc.OperationalError | sa.exc.InterfaceError | sa.exc.TimeoutError):
+        return CatalogUnavailable(f"the catalog at {where} cannot be used now: {text}")
+    if isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated:
+        return CatalogUnavailable(f"the connection to the catalog at {where} was lost: {text}")
+    return CatalogError(f"the catalog at {where} refused: {text}")
+
+
+def lost_race(error: sa.exc.DBAPIError) -> bool:
+    """Whether running the whole unit again is the answer."""
+    original = error.orig
+    if getattr(original, "sqlstate", None) in RACES:
+        return True
+    return isinstance(original, sqlite3.Error) and ("locked" in str(original) or "UNIQUE" in str(original))
+
+
+class Database:
+    """An open database. SQLite goes by `clock`, this machine's own; PostgreSQL by its own clock, whoever asks,
+    unless `clock_rules` (simulations under a virtual clock).
+    """
+
+    def __init__(self, url: str, *, clock: Callable[[], datetime], clock_rules: bool = False) -> None:
+        self.url = driver_url(url)
+        self.where = self.url.render_as_string(hide_password=True).replace("+aiosqlite", "").replace("+psycopg", "")
+        self.sqlite = self.url.get_backend_name() == "sqlite"
+        self._clock = clock
+        self._by_clock = clock_rules or self.sqlite
+        self._writing = asyncio.Lock()  # SQLite has one writer: waiting here is fair and costs no busy loop
+        options: dict[str, Any] = (
+            {}
+            if self.sqlite
+            else {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10, "application_name": "archiver"}}
+        )
+        self._engine: AsyncEngine = create_async_engine(self.url, pool_size=5, max_overflow=5, pool_timeout=30, **options)
+        prepare(self._engine.sync_engine)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self._engine.dispose()
+
+    async def write(self, unit: Callable[[Tx], Awaitable[T]]) -> T:
+        """Runs `unit` in one transaction, again when it lost a race; raises CatalogUnavailable, CatalogError."""
+        for attempt in range(1, TRIES + 1):
+            try:
+                return await self._once(unit)
+            except sa.exc.DBAPIError as error:
+                if attempt == TRIES or not lost_race(error):
+                    raise translated(error, where=self.where) from None
+                await asyncio.sleep(0.02 * 2**attempt)
+            except (OSError, sa.exc.SQLAlchemyError) as error:
+                raise translated(error, where=self.where) from None
+        raise AssertionError("the last try returns or raises")
+
+    async def _once(self, unit: Callable[[Tx], Awaitable[T]]) -> T:
+        if not self.sqlite:
+            async with self._engine.begin() as conn:
+                return await unit(Tx(conn, await self._now(conn)))
+        async with self._writing, self._engine.begin() as conn:
+            return await unit(Tx(conn, await self._now(conn)))
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A connection in a read transaction; the same errors as `write`."""
+        try:
+            async with self._engine.connect() as conn:
+                conn = await conn.execution_options(archiver_reads=True)  # noqa: PLW2901 -- the same connection, marked
+                yield conn
+        except (OSError, sa.exc.SQLAlchemyError) as error:
+            raise translated(error, where=self.where) from None
+
+    async def now(self) -> datetime:
+        """The instant the catalog goes by."""
+        if self._by_clock:
+            return self._clock()
+        async with self.read() as conn:
+            return await self._now(conn)
+
+    async def _now(self, conn: AsyncConnection) -> datetime:
+        if self._by_clock:
+            return self._clock()
+        moment: datetime = (await conn.execute(sa.select(sa.func.clock_timestamp()))).scalar_one()
+        return moment.astimezone(UTC)

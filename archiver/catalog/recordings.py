@@ -1,0 +1,278 @@
+"""From a provider's list into the catalog: pages, changes, recordings that vanish."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from archiver.catalog.history import Change, record
+from archiver.catalog.steps import Step, take
+from archiver.catalog.tables import quarantine, recordings, renditions
+from archiver.domain import lifecycle
+from archiver.domain.lifecycle import Event
+from archiver.domain.recording import Listed, ProviderStatus, RecordingRef, Rejected, State
+from archiver.domain.work import Added, Known
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from datetime import datetime
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from archiver.catalog.database import Tx
+
+_PLAIN = (
+    "status_raw",
+    "started_at",
+    "ended_at",
+    "duration",
+    "size",
+    "media_type",
+    "codec",
+    "container",
+    "room_id",
+    "room_name",
+    "session_id",
+    "participant_id",
+    "participant_name",
+    "external_url",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Changed:
+    pk: int
+    item: Listed
+    values: dict[str, Any]
+    other_content: bool  # announces other bytes than when it was last seen completed
+
+
+def facts(listed: Listed) -> dict[str, Any]:
+    """The columns that come from a list, with the fingerprint that says whether any of them changed.
+
+    `content` covers what other bytes would show in: exact size, length, codec and end of a completed recording.
+    """
+    row: dict[str, Any] = {name: getattr(listed, name) for name in _PLAIN}
+    row["status"] = listed.status.value
+    row["flags"] = list(listed.flags)
+    row["raw"] = dict(listed.raw)
+    seen = json.dumps([row, listed.renditions], default=str, sort_keys=True, separators=(",", ":"))
+    row["fingerprint"] = hashlib.sha256(seen.encode()).hexdigest()
+    content = json.dumps([listed.size, listed.duration, listed.codec, listed.ended_at], default=str)
+    row["content"] = content if listed.status is ProviderStatus.COMPLETED else ""
+    return row
+
+
+async def add_page(tx: Tx, actor: str, source: str, kind: str, listed: Sequence[Listed], priority: int) -> Added:
+    """Stores new and changed recordings of a page; unchanged ones cost one read for all of them and no write.
+
+    A row listed twice counts once, the later one. What is listed as deleted while we knew it alive is left alone here: deletion
+    wants a second look (`record_gone`).
+    """
+    page = {item.recording_id: item for item in listed}
+    known = await _known(tx, source, page)
+    fresh = [item for key, item in page.items() if key not in known]
+    changed = []
+    for key, row in known.items():
+        item = page[key]
+        if item.status is ProviderStatus.DELETED:
+            continue
+        values = facts(item)
+        if values["fingerprint"] != row.fingerprint or row.gone_looks:
+            had_content = bool(row.content) or row.status == ProviderStatus.FAILED.value
+            other = had_content and bool(values["content"]) and values["content"] != row.content
+            changed.append(_Changed(pk=row.id, item=item, values=values, other_content=other))
+    if fresh:
+        await _insert(tx, actor, source, kind, fresh, priority)
+    if changed:
+        await _update(tx, actor, source, changed, priority)
+    return Added(new=len(fresh), changed=len(changed), ids=frozenset(page))
+
+
+async def _known(tx: Tx, source: str, ids: Collection[str]) -> dict[str, Any]:
+    c = recordings.c
+    query = sa.select(c.id, c.recording_id, c.fingerprint, c.content, c.status, c.gone_looks, c.external_url).where(
+        c.source == source, c.recording_id.in_(list(ids))
+    )
+    return {row.recording_id: row for row in (await tx.conn.execute(query)).all()}
+
+
+async def _insert(tx: Tx, actor: str, source: str, kind: str, fresh: Sequence[Listed], priority: int) -> None:
+    seen = {"source": source, "provider": kind, "first_seen_at": tx.now, "changed_at": tx.now, "looked_at": tx.now}
+    rows = [{**seen, "recording_id": item.recording_id, **facts(item)} for item in fresh]
+    added = (await tx.execute(sa.insert(recordings).returning(recordings.c.id, recordings.c.recording_id), rows)).all()
+    keys = {row.recording_id: row.id for row in added}
+    await _insert_renditions(tx, actor, source, [(keys[item.recording_id], item, item.renditions) for item in fresh], priority)
+
+
+async def _insert_renditions(
+    tx: Tx, actor: str, source: str, wanted: Sequence[tuple[int, Listed, Sequence[str]]], priority: int
+) -> None:
+    rows, changes = [], []
+    for pk, item, names in wanted:
+        state = lifecycle.first_state(item.status, external=bool(item.external_url))
+        for name in names:
+            rows.append(
+                {"recording_pk": pk, "source": source, "name": name, "state": state.value, "due_at": tx.now, "priority": priority}
+                | {"changed_at": tx.now, "error": _why(item, state)}
+            )
+            changes.append(
+                Change(
+                    event=Event.DISCOVERED,
+                    source=source,
+                    recording_id=item.recording_id,
+                    rendition=name,
+                    to_state=state.value,
+                    reason=_why(item, state) or f"listed as {item.status_raw or item.status.value}",
+                )
+            )
+    if rows:
+        await tx.execute(sa.insert(renditions), rows)
+    await record(tx, actor, changes)
+
+
+def _why(item: Listed, state: State) -> str:
+    """Why a rendition enters the catalog in a state that is already an end."""
+    reasons = {
+        State.LOST: "first seen when the provider had deleted it already",
+        State.UNAVAILABLE: f"the provider's own status is {item.status_raw!r}",
+        State.EXTERNAL: f"the media lies at {item.external_url}",
+    }
+    return reasons.get(state, "")
+
+
+async def _update(tx: Tx, actor: str, source: str, changed: Sequence[_Changed], priority: int) -> None:
+    columns: dict[str, Any] = {name: sa.bindparam(f"v_{name}") for name in changed[0].values}
+    statement = (
+        sa.update(recordings)
+        .where(recordings.c.id == sa.bindparam("pk"))
+        .values(**columns, changed_at=tx.now, looked_at=tx.now, gone_looks=0, gone_at=None)
+    )
+    await tx.execute(statement, [{"pk": c.pk, **{f"v_{k}": v for k, v in c.values.items()}} for c in changed])
+    r = renditions.c
+    query = sa.select(r.id, r.recording_pk, r.name, r.state).where(r.recording_pk.in_([c.pk for c in changed]))
+    have: dict[int, dict[str, Any]] = {}
+    for row in (await tx.conn.execute(query)).all():
+        have.setdefault(row.recording_pk, {})[row.name] = row
+    missing = [(c.pk, c.item, [name for name in c.item.renditions if name not in have.get(c.pk, {})]) for c in changed]
+    await _insert_renditions(tx, actor, source, missing, priority)
+    steps = [step for c in changed for row in have.get(c.pk, {}).values() if (step := _step(source, c, row)) is not None]
+    await take(tx, actor, steps, due_at=tx.now, attempts=0, priority=priority, error_kind="", worker="")
+
+
+def _step(source: str, changed: _Changed, row: Any) -> Step | None:
+    """What a changed listing means for one rendition of it."""
+    item = changed.item
+    state = State(row.state)
+    event = lifecycle.on_listing(state, item.status, external=bool(item.external_url), changed=changed.other_content)
+    if event is None:
+        return None
+    why = _why(item, lifecycle.advance(state, event))
+    return Step(
+        pk=row.id,
+        source=source,
+        recording_id=item.recording_id,
+        rendition=row.name,
+        state=state,
+        event=event,
+        reason=why or f"listed as {item.status_raw or item.status.value}",
+        error=why,
+    )
+
+
+async def quarantine_rows(tx: Tx, source: str, rejected: Sequence[Rejected]) -> int:
+    """Keeps rows that cannot be catalogued, each once; returns how many were new."""
+    prints = {hashlib.sha256(item.raw.encode("utf-8", "surrogatepass")).hexdigest(): item for item in rejected}
+    c = quarantine.c
+    query = sa.select(c.fingerprint).where(c.source == source, c.fingerprint.in_(list(prints)))
+    have = set((await tx.conn.execute(query)).scalars())
+    rows = [
+        {"source": source, "fingerprint": key, "reason": item.reason, "raw": item.raw, "first_seen_at": tx.now}
+        for key, item in prints.items()
+        if key not in have
+    ]
+    if rows:
+        await tx.execute(sa.insert(quarantine), rows)
+    return len(rows)
+
+
+async def known_ids(conn: AsyncConnection, source: str, ids: Collection[str]) -> frozenset[str]:
+    """Those of `ids` that the catalog holds."""
+    c = recordings.c
+    found: set[str] = set()
+    wanted = list(ids)
+    for start in range(0, len(wanted), 500):
+        query = sa.select(c.recording_id).where(c.source == source, c.recording_id.in_(wanted[start : start + 500]))
+        found.update((await conn.execute(query)).scalars())
+    return frozenset(found)
+
+
+async def ended_between(conn: AsyncConnection, source: str, start: datetime, end: datetime) -> list[Known]:
+    """Recordings that ended in [start, end) and count as held by the provider."""
+    c = recordings.c
+    query = sa.select(c.recording_id, c.room_id, c.gone_looks, c.gone_at).where(
+        c.source == source, c.ended_at >= start, c.ended_at < end, c.status == ProviderStatus.COMPLETED.value
+    )
+    return [
+        Known(
+            ref=RecordingRef(source=source, recording_id=row.recording_id, room_id=row.room_id),
+            gone_looks=row.gone_looks,
+            gone_at=row.gone_at,
+        )
+        for row in (await conn.execute(query)).all()
+    ]
+
+
+async def take_open(tx: Tx, source: str, limit: int) -> list[RecordingRef]:
+    """Recordings still open at the provider, longest not looked at first; marks them as looked at."""
+    c = recordings.c
+    query = (
+        sa.select(c.id, c.recording_id, c.room_id)
+        .where(c.source == source, c.status.in_(["processing", "unknown"]), c.looked_at < tx.now)
+        .order_by(c.looked_at)
+        .limit(limit)
+    )
+    rows = (await tx.conn.execute(query)).all()
+    if rows:
+        await tx.execute(sa.update(recordings).where(c.id.in_([row.id for row in rows])).values(looked_at=tx.now))
+    return [RecordingRef(source=source, recording_id=row.recording_id, room_id=row.room_id) for row in rows]
+
+
+async def record_gone(tx: Tx, actor: str, source: str, recording_id: str, looks: int) -> bool:
+    """Counts looks at which the provider did not know a recording; acts at the confirming one."""
+    c, r = recordings.c, renditions.c
+    query = sa.select(c.id, c.gone_looks, c.status).where(c.source == source, c.recording_id == recording_id)
+    row = (await tx.conn.execute(query)).one_or_none()
+    if row is None or row.status == ProviderStatus.DELETED.value:
+        return False
+    total = row.gone_looks + looks
+    confirmed = total >= lifecycle.CONFIRMING_LOOKS
+    values: dict[str, Any] = {"gone_looks": total, "gone_at": sa.func.coalesce(c.gone_at, tx.now)}
+    if confirmed:
+        values |= {"status": ProviderStatus.DELETED.value, "changed_at": tx.now}
+    await tx.execute(sa.update(recordings).where(c.id == row.id).values(**values))
+    if not confirmed:
+        return False
+    steps = []
+    for item in (await tx.conn.execute(sa.select(r.id, r.name, r.state).where(r.recording_pk == row.id))).all():
+        state = State(item.state)
+        event = lifecycle.on_gone(state, total)
+        if event is not None:
+            why = "the provider deleted it before it was archived" if event is Event.LOST else "the provider deleted it"
+            step = Step(
+                pk=item.id,
+                source=source,
+                recording_id=recording_id,
+                rendition=item.name,
+                state=state,
+                event=event,
+                reason=f"{why}: gone at two looks",
+                error=why if event is Event.LOST else "",
+            )
+            steps.append(step)
+    await take(tx, actor, steps, worker="")
+    return True

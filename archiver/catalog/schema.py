@@ -1,0 +1,143 @@
+"""The catalog's schema: which revision stands there, which one this program needs, and the way between them."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import alembic.command
+import sqlalchemy as sa
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+import archiver
+from archiver.catalog.database import driver_url, prepare, sqlite_path, translated
+from archiver.domain.errors import SchemaMismatch, StorageFull
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+UPGRADE_LOCK = 0x61726368  # "arch": one upgrade at a time on one PostgreSQL database
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchemaState:
+    """`found` is None in an empty database; `known` says whether this program has heard of it."""
+
+    found: str | None
+    head: str
+    known: bool
+
+    @property
+    def current(self) -> bool:
+        """Whether the schema is the one this program was made for."""
+        return self.found == self.head
+
+
+def scripts() -> Path:
+    """Where the migrations lie: inside the installed package, or at the top of a checkout."""
+    package = Path(archiver.__file__).parent
+    shipped = package / "migrations"
+    return shipped if shipped.is_dir() else package.parent / "migrations"
+
+
+def alembic_config() -> Config:
+    """Alembic's settings, without an ini file."""
+    config = Config()
+    config.set_main_option("script_location", str(scripts()))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+@contextmanager
+def _connected(url: str) -> Iterator[sa.Connection]:
+    path = sqlite_path(url)
+    if path is not None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageFull(f"catalog.url: the folder {path.parent} cannot be made: {error.strerror}") from None
+    engine = sa.create_engine(driver_url(url, sync=True), poolclass=sa.pool.NullPool)
+    prepare(engine)
+    try:
+        with engine.connect() as connection:
+            yield connection
+    except (OSError, sa.exc.SQLAlchemyError) as error:
+        raise translated(error, where=driver_url(url).render_as_string(hide_password=True)) from None
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def _alone(url: str, connection: sa.Connection) -> Iterator[None]:
+    """Lets one process at a time upgrade; the others wait and then find nothing to do."""
+    path = sqlite_path(url)
+    if path is None:
+        connection.execute(sa.select(sa.func.pg_advisory_lock(UPGRADE_LOCK)))
+        connection.commit()
+        try:
+            yield
+        finally:
+            connection.rollback()
+            connection.execute(sa.select(sa.func.pg_advisory_unlock(UPGRADE_LOCK)))
+            connection.commit()
+        return
+    with path.with_name(f"{path.name}.upgrade").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _state(connection: sa.Connection) -> SchemaState:
+    directory = ScriptDirectory.from_config(alembic_config())
+    found = MigrationContext.configure(connection).get_current_revision()
+    connection.rollback()
+    revisions = {script.revision for script in directory.walk_revisions()}
+    return SchemaState(found=found, head=directory.get_current_head() or "", known=found is None or found in revisions)
+
+
+def state_now(url: str) -> SchemaState:
+    """Which revision stands in the database; blocks."""
+    with _connected(url) as connection:
+        return _state(connection)
+
+
+def upgrade_now(url: str) -> SchemaState:
+    """Brings the schema to this program's revision and returns what stood there before; blocks.
+
+    Raises SchemaMismatch where a newer program has been here: a downgrade would lose what it wrote.
+    """
+    with _connected(url) as connection, _alone(url, connection):
+        before = _state(connection)
+        if not before.known:
+            raise SchemaMismatch(
+                _newer(before), hint="start the newer program again, or restore the catalog from before its upgrade"
+            )
+        if not before.current:
+            config = alembic_config()
+            config.attributes["connection"] = connection
+            alembic.command.upgrade(config, "head")
+        return before
+
+
+def _newer(state: SchemaState) -> str:
+    return f"the catalog's schema is {state.found}, which this program has never heard of (it knows up to {state.head})"
+
+
+async def ready(url: str, *, upgrade: bool) -> SchemaState:
+    """Makes sure that the schema fits, upgrading when allowed; raises SchemaMismatch, CatalogUnavailable."""
+    if upgrade:
+        return await asyncio.to_thread(upgrade_now, url)
+    state = await asyncio.to_thread(state_now, url)
+    if not state.known:
+        raise SchemaMismatch(_newer(state))
+    if not state.current:
+        raise SchemaMismatch(
+            f"the catalog's schema is {state.found or 'empty'}, this program needs {state.head}",
+            hint="run `archiver catalog upgrade`, or set catalog.auto_upgrade = true",
+        )
+    return state

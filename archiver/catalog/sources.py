@@ -1,0 +1,175 @@
+"""Where each source stands: watermark, passes, backfilled days, rooms."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from archiver.catalog.history import Change, record
+from archiver.catalog.tables import passes, recordings, rooms, slices, sources
+from archiver.domain.work import PassResult, SourceState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import date, datetime
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from archiver.catalog.database import Tx
+    from archiver.domain.recording import Room
+    from archiver.domain.windows import Window
+
+ROOM_AGE = timedelta(days=1)  # a room's name or settings may change; asking once a day for each is cheap
+
+
+async def state(conn: AsyncConnection, source: str) -> SourceState:
+    """The source's row, an empty state where it has none."""
+    row = (await conn.execute(sa.select(sources).where(sources.c.source == source))).one_or_none()
+    if row is None:
+        return SourceState(source=source)
+    return SourceState(
+        source=source,
+        watermark=row.watermark,
+        covered_since=row.covered_since,
+        last_complete_pass=row.last_complete_pass,
+        last_started=row.last_started,
+        problem=row.problem,
+    )
+
+
+async def finish_pass(
+    tx: Tx, actor: str, source: str, kind: str, results: Sequence[PassResult], watermark: datetime | None
+) -> None:
+    """Keeps the walks; with a watermark (all of them complete) moves it, never back, and notes what it covers."""
+    await _keep(tx, source, results)
+    before = await state(tx.conn, source)
+    values: dict[str, Any] = {"last_started": min((r.started_at for r in results), default=tx.now)}
+    if watermark is not None:
+        starts = [r.window.start for r in results if r.window is not None]
+        values |= {
+            "watermark": max(watermark, before.watermark or watermark),
+            "covered_since": min([*starts, before.covered_since] if before.covered_since else starts, default=tx.now),
+            "last_complete_pass": tx.now,
+            "problem": "",
+        }
+        await _ledger(tx, actor, source, results, before)
+    await _upsert(tx, source, kind, values)
+
+
+async def _keep(tx: Tx, source: str, results: Sequence[PassResult]) -> None:
+    """One row for each window ever listed in full, its first and its latest pass apart, and every incomplete one.
+
+    A calm source lists the same days every five minutes for years: repeating passes that saw nothing else would bury the rest.
+    """
+    for result in results:
+        c = passes.c
+        first, last = (result.window.first, result.window.last) if result.window else (None, None)
+        same = sa.select(c.id, c.started_at).where(
+            c.source == source, c.listing == result.listing, c.first_day.is_not_distinct_from(first)
+        )
+        same = same.where(c.last_day.is_not_distinct_from(last), c.complete.is_(other=True), c.ids_sha256 == result.ids_sha256)
+        rows = (await tx.conn.execute(same.order_by(c.id.desc()).limit(1))).all() if result.complete else []
+        values = {
+            "finished_at": tx.now,
+            "complete": result.complete,
+            "listed": result.listed,
+            "new": result.new,
+            "requests": result.requests,
+            "ids_sha256": result.ids_sha256,
+            "problem": result.problem,
+        }
+        if rows and not result.new:
+            values.pop("new")
+            await tx.execute(sa.update(passes).where(c.id == rows[0].id).values(**values))
+        else:
+            row = {"source": source, "listing": result.listing, "first_day": first, "last_day": last}
+            await tx.execute(sa.insert(passes), [{**row, "started_at": result.started_at, **values}])
+
+
+async def _ledger(tx: Tx, actor: str, source: str, results: Sequence[PassResult], before: SourceState) -> None:
+    """A pass that brought something, or the first of a day, goes into the history; a quiet repetition does not."""
+    new = sum(result.new for result in results)
+    today = before.last_complete_pass is not None and before.last_complete_pass.date() == tx.now.date()
+    if new == 0 and today:
+        return
+    data = {
+        "listed": sum(result.listed for result in results),
+        "new": new,
+        "windows": [f"{result.listing} {result.window or ''}".strip() for result in results],
+    }
+    await record(tx, actor, [Change(event="pass_completed", source=source, data=data)])
+
+
+async def _upsert(tx: Tx, source: str, kind: str, values: Mapping[str, Any]) -> None:
+    result = await tx.execute(sa.update(sources).where(sources.c.source == source).values(**values))
+    if result.rowcount == 0:
+        await tx.execute(sa.insert(sources), [{"source": source, "provider": kind, **values}])
+
+
+async def record_problem(tx: Tx, source: str, kind: str, problem: str) -> None:
+    """Notes why the last pass did not complete."""
+    await _upsert(tx, source, kind, {"problem": problem})
+
+
+async def confirmed_ids(conn: AsyncConnection, source: str, listing: str, window: Window | None) -> str:
+    """The digest of the last complete pass over exactly this window."""
+    c = passes.c
+    first, last = (window.first, window.last) if window else (None, None)
+    query = sa.select(c.ids_sha256).where(c.source == source, c.listing == listing, c.complete.is_(other=True))
+    query = query.where(c.first_day.is_not_distinct_from(first), c.last_day.is_not_distinct_from(last))
+    return (await conn.execute(query.order_by(c.finished_at.desc(), c.id.desc()).limit(1))).scalar() or ""
+
+
+async def finished_slices(conn: AsyncConnection, source: str) -> frozenset[date]:
+    """Days a backfill has finished."""
+    return frozenset((await conn.execute(sa.select(slices.c.day).where(slices.c.source == source))).scalars())
+
+
+async def finish_slice(tx: Tx, source: str, kind: str, day: date, result: PassResult) -> None:
+    """Remembers a backfilled day and lets the source's coverage reach back to it."""
+    await _keep(tx, source, [result])
+    values = {"finished_at": tx.now, "listed": result.listed, "new": result.new, "ids_sha256": result.ids_sha256}
+    c = slices.c
+    changed = await tx.execute(sa.update(slices).where(c.source == source, c.day == day).values(**values))
+    if changed.rowcount == 0:
+        await tx.execute(sa.insert(slices), [{"source": source, "day": day, **values}])
+    before = await state(tx.conn, source)
+    reach = before.covered_since
+    days = frozenset((await tx.conn.execute(sa.select(c.day).where(c.source == source))).scalars())
+    while reach is not None and (reach - timedelta(days=1)).date() in days:
+        reach -= timedelta(days=1)
+    if reach != before.covered_since:
+        await _upsert(tx, source, kind, {"covered_since": reach})
+
+
+async def rooms_missing(conn: AsyncConnection, source: str, now: datetime, limit: int) -> list[str]:
+    """Rooms named by recordings that changed since the room was asked for, or never asked for."""
+    known = sa.select(rooms.c.room_id).where(
+        rooms.c.source == source, rooms.c.room_id == recordings.c.room_id, rooms.c.asked_at > now - ROOM_AGE
+    )
+    fresh = recordings.c.first_seen_at > now - ROOM_AGE
+    unnamed = sa.select(rooms.c.room_id).where(rooms.c.source == source, rooms.c.room_id == recordings.c.room_id)
+    query = (
+        sa.select(recordings.c.room_id)
+        .where(recordings.c.source == source, recordings.c.room_id != "", ~known.exists())
+        .where(fresh | ~unnamed.exists())
+        .distinct()
+        .limit(limit)
+    )
+    return list((await conn.execute(query)).scalars())
+
+
+async def save_rooms(tx: Tx, source: str, found: Mapping[str, Room | None]) -> None:
+    """Keeps rooms and writes their names to the recordings made in them."""
+    c = rooms.c
+    for room_id, room in found.items():
+        values = {"name": room.name if room else "", "raw": dict(room.raw) if room else None, "asked_at": tx.now}
+        changed = await tx.execute(sa.update(rooms).where(c.source == source, c.room_id == room_id).values(**values))
+        if changed.rowcount == 0:
+            await tx.execute(sa.insert(rooms), [{"source": source, "room_id": room_id, **values}])
+        if room is not None and room.name:
+            r = recordings.c
+            unnamed = sa.update(recordings).where(r.source == source, r.room_id == room_id, r.room_name == "")
+            await tx.execute(unnamed.values(room_name=room.name))

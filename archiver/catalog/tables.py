@@ -1,0 +1,284 @@
+"""The tables of the catalog, as SQLAlchemy Core sees them; migrations/ makes them.
+
+Instants are `timestamptz` on PostgreSQL and ISO 8601 text in UTC with microseconds on SQLite, so that both sort, compare
+and read well. JSON is kept as text: it is evidence, and a database must not reformat it.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Dialect
+    from sqlalchemy.types import TypeEngine
+
+ISO = "%Y-%m-%dT%H:%M:%S.%fZ"
+Big = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # SQLite numbers rows by itself only for INTEGER
+
+
+class Instant(sa.types.TypeDecorator[datetime]):
+    """An aware UTC datetime; a naive one is refused."""
+
+    impl = sa.String(27)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(postgresql.TIMESTAMP(timezone=True))
+        return dialect.type_descriptor(sa.String(27))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"an instant needs a zone, got {value!r}")
+        return value if dialect.name == "postgresql" else value.astimezone(UTC).strftime(ISO)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002 -- SQLAlchemy's signature
+        if value is None:
+            return None
+        if isinstance(value, datetime):
+            return value.astimezone(UTC)
+        return datetime.strptime(value, ISO).replace(tzinfo=UTC)
+
+
+class Json(sa.types.TypeDecorator[Any]):
+    """A JSON value as compact text with sorted keys."""
+
+    impl = sa.Text()
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002 -- SQLAlchemy's signature
+        if value is None:
+            return None
+        return json.dumps(value, ensure_ascii=True, separators=(",", ":"), sort_keys=True)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:  # noqa: ARG002 -- SQLAlchemy's signature
+        return None if value is None else json.loads(value)
+
+
+NAMING = {
+    "ix": "ix_%(column_0_N_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+metadata = sa.MetaData(naming_convention=NAMING)
+
+
+def _text(name: str, **options: Any) -> sa.Column[str]:
+    return sa.Column(name, sa.Text, nullable=False, server_default="", **options)
+
+
+def _count(name: str) -> sa.Column[int]:
+    return sa.Column(name, sa.Integer, nullable=False, server_default="0")
+
+
+recordings = sa.Table(
+    "recordings",
+    metadata,
+    sa.Column("id", Big, primary_key=True, autoincrement=True),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("recording_id", sa.Text, nullable=False),
+    sa.Column("provider", sa.Text, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    _text("status_raw"),
+    sa.Column("started_at", Instant),
+    sa.Column("ended_at", Instant),
+    sa.Column("duration", sa.Float),
+    sa.Column("size", sa.BigInteger),
+    _text("media_type"),
+    _text("codec"),
+    _text("container"),
+    _text("room_id"),
+    _text("room_name"),
+    _text("session_id"),
+    _text("participant_id"),
+    _text("participant_name"),
+    _text("external_url"),
+    sa.Column("flags", Json, nullable=False),
+    sa.Column("raw", Json, nullable=False),
+    sa.Column("fingerprint", sa.Text, nullable=False),
+    _text("content"),
+    sa.Column("first_seen_at", Instant, nullable=False),
+    sa.Column("changed_at", Instant, nullable=False),
+    sa.Column("looked_at", Instant, nullable=False),
+    _count("gone_looks"),
+    sa.Column("gone_at", Instant),
+    sa.UniqueConstraint("source", "recording_id"),
+)
+sa.Index("ix_recordings_source_ended_at", recordings.c.source, recordings.c.ended_at)
+sa.Index("ix_recordings_recording_id", recordings.c.recording_id)
+sa.Index("ix_recordings_source_room_id", recordings.c.source, recordings.c.room_id)
+_open = recordings.c.status.in_(["processing", "unknown"])
+sa.Index("ix_recordings_open", recordings.c.source, recordings.c.looked_at, sqlite_where=_open, postgresql_where=_open)
+
+renditions = sa.Table(
+    "renditions",
+    metadata,
+    sa.Column("id", Big, primary_key=True, autoincrement=True),
+    sa.Column("recording_pk", Big, sa.ForeignKey("recordings.id"), nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    _count("revision"),
+    _text("change"),
+    sa.Column("due_at", Instant, nullable=False),
+    _count("attempts"),
+    _count("priority"),
+    _text("worker"),
+    sa.Column("lease_until", Instant),
+    _text("key"),
+    _text("version_id"),
+    sa.Column("size", sa.BigInteger),
+    _text("sha256"),
+    _text("token"),
+    _text("content_type"),
+    _text("upload_id"),
+    sa.Column("proof", Json),
+    sa.Column("metadata", Json),
+    sa.Column("archived_at", Instant),
+    sa.Column("verified_at", Instant),
+    sa.Column("checked_at", Instant),
+    sa.Column("retain_until", Instant),
+    _text("lock_mode"),
+    _text("error"),
+    _text("error_kind"),
+    sa.Column("changed_at", Instant, nullable=False),
+    sa.UniqueConstraint("recording_pk", "name"),
+)
+for _state, _columns in {
+    "due": ("source", "priority", "due_at"),
+    "transferring": ("lease_until",),
+    "stored": ("source", "due_at"),
+}.items():
+    _where = renditions.c.state == sa.literal_column(f"'{_state}'")
+    sa.Index(f"ix_renditions_{_state}", *(renditions.c[name] for name in _columns), sqlite_where=_where, postgresql_where=_where)
+sa.Index("ix_renditions_source_state", renditions.c.source, renditions.c.state)
+_open_upload = renditions.c.upload_id != sa.literal_column("''")
+sa.Index("ix_renditions_uploads", renditions.c.upload_id, sqlite_where=_open_upload, postgresql_where=_open_upload)
+
+# Objects that a rendition had before the provider's bytes changed: kept, checked and retained like the current one (I8).
+superseded = sa.Table(
+    "superseded",
+    metadata,
+    sa.Column("id", Big, primary_key=True, autoincrement=True),
+    sa.Column("rendition_pk", Big, sa.ForeignKey("renditions.id"), nullable=False, index=True),
+    sa.Column("key", sa.Text, nullable=False),
+    _text("version_id"),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("sha256", sa.Text, nullable=False),
+    _text("token"),
+    sa.Column("archived_at", Instant),
+    sa.Column("superseded_at", Instant, nullable=False),
+)
+
+ledger = sa.Table(
+    "ledger",
+    metadata,
+    sa.Column("id", Big, primary_key=True, autoincrement=True),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("event", sa.Text, nullable=False),
+    _text("source"),
+    _text("recording_id"),
+    _text("rendition"),
+    _text("from_state"),
+    _text("to_state"),
+    _text("reason"),
+    sa.Column("data", Json),
+    sa.Column("seq", Big),
+    sa.Column("segment", sa.Integer),
+)
+sa.Index("ix_ledger_recording", ledger.c.source, ledger.c.recording_id)
+sa.Index("uq_ledger_seq", ledger.c.seq, unique=True)
+_unsealed = ledger.c.seq.is_(None)
+sa.Index("ix_ledger_unsealed", ledger.c.id, sqlite_where=_unsealed, postgresql_where=_unsealed)
+
+sources = sa.Table(
+    "sources",
+    metadata,
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("provider", sa.Text, nullable=False),
+    sa.Column("watermark", Instant),
+    sa.Column("covered_since", Instant),
+    sa.Column("last_complete_pass", Instant),
+    sa.Column("last_started", Instant),
+    _text("problem"),
+)
+
+passes = sa.Table(
+    "passes",
+    metadata,
+    sa.Column("id", Big, primary_key=True, autoincrement=True),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("listing", sa.Text, nullable=False),
+    sa.Column("first_day", sa.Date),
+    sa.Column("last_day", sa.Date),
+    sa.Column("started_at", Instant, nullable=False),
+    sa.Column("finished_at", Instant, nullable=False),
+    sa.Column("complete", sa.Boolean, nullable=False),
+    _count("listed"),
+    _count("new"),
+    _count("requests"),
+    _text("ids_sha256"),
+    _text("problem"),
+)
+sa.Index("ix_passes_window", passes.c.source, passes.c.listing, passes.c.first_day, passes.c.last_day, passes.c.id)
+
+slices = sa.Table(
+    "slices",
+    metadata,
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("finished_at", Instant, nullable=False),
+    _count("listed"),
+    _count("new"),
+    _text("ids_sha256"),
+)
+
+rooms = sa.Table(
+    "rooms",
+    metadata,
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("room_id", sa.Text, primary_key=True),
+    _text("name"),
+    sa.Column("raw", Json),
+    sa.Column("asked_at", Instant, nullable=False),
+)
+
+quarantine = sa.Table(
+    "quarantine",
+    metadata,
+    sa.Column("id", Big, primary_key=True, autoincrement=True),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("fingerprint", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("raw", sa.Text, nullable=False),
+    sa.Column("first_seen_at", Instant, nullable=False),
+    sa.UniqueConstraint("source", "fingerprint"),
+)
+
+leases = sa.Table(
+    "leases",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("worker", sa.Text, nullable=False),
+    sa.Column("until", Instant, nullable=False),
+)
+
+workers = sa.Table(
+    "workers",
+    metadata,
+    sa.Column("worker", sa.Text, primary_key=True),
+    sa.Column("host", sa.Text, nullable=False),
+    sa.Column("pid", sa.Integer, nullable=False),
+    sa.Column("born", sa.BigInteger, nullable=False),
+    sa.Column("command", sa.Text, nullable=False),
+    sa.Column("seen_at", Instant, nullable=False),
+)

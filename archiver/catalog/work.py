@@ -1,0 +1,271 @@
+"""The catalog as a queue: claims, leases on them, and the outcomes that end them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from archiver.catalog.history import Change, record
+from archiver.catalog.steps import Step, take
+from archiver.catalog.tables import recordings, renditions, superseded
+from archiver.domain import lifecycle
+from archiver.domain.errors import StaleEntry
+from archiver.domain.lifecycle import Event
+from archiver.domain.recording import Entry, ProviderStatus, State
+from archiver.domain.work import LEASE, PRIORITY_FIXITY, PRIORITY_RETRY, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from datetime import datetime
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from archiver.catalog.database import Tx
+
+R, C = renditions.c, recordings.c
+_OF_RENDITION = (
+    *("id", "recording_pk", "source", "state", "revision", "attempts", "priority", "key", "version_id", "size", "sha256"),
+    *("token", "content_type", "upload_id", "proof", "metadata", "retain_until", "archived_at", "verified_at"),
+)
+_OF_RECORDING = (
+    *(
+        "recording_id",
+        "gone_looks",
+        "started_at",
+        "ended_at",
+        "first_seen_at",
+        "media_type",
+        "codec",
+        "container",
+        "external_url",
+    ),
+    "room_id",
+)
+ENTRY = (
+    sa.select(
+        *(R[name] for name in _OF_RENDITION),
+        R.name.label("rendition"),
+        *(C[name] for name in _OF_RECORDING),
+        C.status,
+        C.size.label("listed_size"),
+    )
+    .select_from(renditions)
+    .join(recordings, C.id == R.recording_pk)
+)
+
+
+def entry(row: Any) -> Entry:
+    """An Entry from a row of ENTRY."""
+    values = dict(row._mapping)  # noqa: SLF001 -- SQLAlchemy's documented way to a row's mapping
+    values["state"] = State(values["state"])
+    values["status"] = ProviderStatus(values["status"])
+    values["proof"] = values["proof"] or {}
+    values["metadata"] = values["metadata"] or {}
+    return Entry(**values)
+
+
+async def claim(tx: Tx, worker: str, limit: int, sources: Collection[str]) -> list[Entry]:
+    """Claims due entries and those whose lease is over; see the port."""
+    ids = await _over(tx, limit, sources)
+    for priority in range(PRIORITY_FIXITY + 1):
+        for source in sorted(sources):
+            wanted = limit - len(ids)
+            if wanted > 0:
+                query = sa.select(R.id).where(R.state == "due", R.source == source, R.priority == priority, R.due_at <= tx.now)
+                query = query.order_by(R.due_at).limit(wanted).with_for_update(skip_locked=True)
+                ids += (await tx.conn.execute(query)).scalars().all()
+    if not ids:
+        return []
+    before = [entry(row) for row in (await tx.conn.execute(ENTRY.where(R.id.in_(ids)).order_by(R.priority, R.due_at))).all()]
+    values = {"state": State.TRANSFERRING.value, "worker": worker, "lease_until": tx.now + LEASE, "changed_at": tx.now}
+    await tx.execute(sa.update(renditions).where(R.id.in_(ids)).values(**values, revision=R.revision + 1))
+    await record(tx, worker, [_change(item, Event.CLAIMED, lifecycle.advance(item.state, Event.CLAIMED), "") for item in before])
+    return [dataclasses.replace(item, state=State.TRANSFERRING, revision=item.revision + 1) for item in before]
+
+
+async def _over(tx: Tx, limit: int, sources: Collection[str]) -> list[int]:
+    """Claims whose worker has let the lease run out: dead, or stopped for longer than the lease."""
+    query = (
+        sa.select(R.id)
+        .where(R.state == "transferring", R.lease_until < tx.now, R.source.in_(list(sources)))
+        .order_by(R.lease_until)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return list((await tx.conn.execute(query)).scalars())
+
+
+async def claim_stored(tx: Tx, limit: int, sources: Collection[str]) -> list[Entry]:
+    """Stored entries due for verification, put off by a lease so that nobody else takes them meanwhile."""
+    query = (
+        sa.select(R.id)
+        .where(R.state == "stored", R.due_at <= tx.now, R.source.in_(list(sources)))
+        .order_by(R.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    ids = list((await tx.conn.execute(query)).scalars())
+    if not ids:
+        return []
+    await tx.execute(sa.update(renditions).where(R.id.in_(ids)).values(due_at=tx.now + LEASE, revision=R.revision + 1))
+    return [entry(row) for row in (await tx.conn.execute(ENTRY.where(R.id.in_(ids)))).all()]
+
+
+async def save(tx: Tx, worker: str, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Applies what is still at its revision; what this very call applied before (its reply was lost) counts as applied.
+
+    Returns the outcomes that came too late.
+    """
+    wanted = {item.entry.id: item for item in outcomes}
+    query = sa.select(R.id, R.revision, R.change).where(R.id.in_(list(wanted))).order_by(R.id).with_for_update()
+    found = {row.id: row for row in (await tx.conn.execute(query)).all()}
+    ready, late = [], []
+    for pk, item in wanted.items():
+        row = found.get(pk)
+        if row is not None and row.revision == item.entry.revision:
+            ready.append(item)
+        elif row is None or row.change != _mark(worker, item):
+            late.append(item)
+    await _write(tx, worker, ready)
+    await _gone(tx, ready)
+    await record(
+        tx,
+        worker,
+        [_change(item.entry, item.event, _after(item), item.reason, {**item.data, **_evidence(item)}) for item in ready],
+    )
+    return late
+
+
+def _mark(worker: str, item: Outcome) -> str:
+    """What the row says once this outcome is applied: tells our own lost reply from somebody else's change."""
+    return f"{worker}#{item.entry.revision}#{item.event}"
+
+
+def _after(item: Outcome) -> State:
+    return lifecycle.advance(item.entry.state, item.event)
+
+
+def _evidence(item: Outcome) -> dict[str, Any]:
+    """What a ledger line of a stored object must hold so that the archive alone proves it: key, version, size, digest."""
+    if item.event not in (Event.STORED, Event.VERIFIED):
+        return {"kind": item.kind} if item.kind else {}
+    return {name: _value(item, name) for name in ("key", "version_id", "size", "sha256") if _value(item, name) not in ("", None)}
+
+
+def _value(item: Outcome, name: str) -> Any:
+    return item.facts.get(name, getattr(item.entry, name))
+
+
+async def _write(tx: Tx, worker: str, ready: Sequence[Outcome]) -> None:
+    """One executemany for each set of columns that outcomes bring."""
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for item in ready:
+        values = _columns(tx, worker, item)
+        groups.setdefault(tuple(values), []).append({"pk": item.entry.id, **{f"v_{k}": v for k, v in values.items()}})
+    for names, rows in groups.items():
+        statement = sa.update(renditions).where(R.id == sa.bindparam("pk")).values({n: sa.bindparam(f"v_{n}") for n in names})
+        await tx.execute(statement.values(revision=R.revision + 1), rows)
+    replaced = [item for item in ready if item.event is Event.STORED and item.entry.key not in ("", _value(item, "key"))]
+    if replaced:
+        names = ("key", "version_id", "size", "sha256", "token", "archived_at")
+        rows = [{"rendition_pk": i.entry.id, "superseded_at": tx.now} | {n: getattr(i.entry, n) for n in names} for i in replaced]
+        await tx.execute(sa.insert(superseded), [row for row in rows if row["sha256"]])
+
+
+def _columns(tx: Tx, worker: str, item: Outcome) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "state": _after(item).value,
+        "change": _mark(worker, item),
+        "worker": "",
+        "lease_until": None,
+        "due_at": tx.now + item.delay,
+        "changed_at": tx.now,
+        "error": "",
+        "error_kind": item.kind,
+    }
+    if item.event is Event.STORED:
+        values |= {"archived_at": tx.now, "attempts": 0, "upload_id": ""}
+    elif item.event is Event.VERIFIED:
+        values |= {"verified_at": tx.now, "checked_at": tx.now, "attempts": 0}
+    elif item.event is not Event.RELEASED:
+        values |= {"error": item.reason, "attempts": item.entry.attempts + item.counts}
+        values |= {"priority": max(item.entry.priority, PRIORITY_RETRY)}
+    return values | dict(item.facts)
+
+
+async def _gone(tx: Tx, ready: Sequence[Outcome]) -> None:
+    """Keeps count of how often in a row the provider did not know a recording."""
+    gone = [item.entry.recording_pk for item in ready if item.gone]
+    lost = [item.entry.recording_pk for item in ready if item.event is Event.LOST]
+    back = [item.entry.recording_pk for item in ready if item.entry.gone_looks and not item.gone]
+    if gone:
+        looked = sa.update(recordings).where(C.id.in_(gone))
+        await tx.execute(looked.values(gone_looks=C.gone_looks + 1, gone_at=sa.func.coalesce(C.gone_at, tx.now)))
+    if lost:
+        await tx.execute(sa.update(recordings).where(C.id.in_(lost)).values(status="deleted", changed_at=tx.now))
+    if back:
+        await tx.execute(sa.update(recordings).where(C.id.in_(back)).values(gone_looks=0, gone_at=None))
+
+
+async def note_upload(tx: Tx, item: Entry, values: Mapping[str, Any]) -> Entry:
+    """Records an upload under way; the row's revision moves, so the caller goes on with the entry returned."""
+    statement = sa.update(renditions).where(R.id == item.id, R.revision == item.revision)
+    result = await tx.execute(statement.values(**values, revision=R.revision + 1))
+    if result.rowcount != 1:
+        raise StaleEntry(f"{item.source}/{item.recording_id} {item.rendition}: another worker has it now")
+    return dataclasses.replace(item, revision=item.revision + 1, **values)
+
+
+async def heartbeat(tx: Tx, worker: str) -> None:
+    """Renews the leases of this worker's claims."""
+    mine = sa.update(renditions).where(R.worker == worker, R.state == "transferring")
+    await tx.execute(mine.values(lease_until=tx.now + LEASE))
+
+
+async def hand_back(tx: Tx, actor: str, workers: Collection[str], reason: str) -> int:
+    """Returns every claim of `workers` to the queue, due at once."""
+    query = ENTRY.where(R.state == "transferring", R.worker.in_(list(workers)))
+    entries = [entry(row) for row in (await tx.conn.execute(query)).all()]
+    steps = [
+        Step(
+            pk=item.id,
+            source=item.source,
+            recording_id=item.recording_id,
+            rendition=item.rendition,
+            state=item.state,
+            event=Event.RELEASED,
+            reason=reason,
+        )
+        for item in entries
+    ]
+    await take(tx, actor, steps, due_at=tx.now, worker="", lease_until=None)
+    return len(steps)
+
+
+async def next_due(conn: AsyncConnection, now: datetime, sources: Collection[str]) -> float | None:
+    """Seconds until something is due to be transferred or verified."""
+    first: list[float] = []
+    for state in ("due", "stored"):
+        for source in sources:
+            for priority in range(PRIORITY_FIXITY + 1) if state == "due" else (None,):
+                query = sa.select(sa.func.min(R.due_at)).where(R.state == state, R.source == source)
+                query = query if priority is None else query.where(R.priority == priority)
+                moment = (await conn.execute(query)).scalar()
+                if moment is not None:
+                    first.append((moment - now).total_seconds())
+    return max(0.0, min(first)) if first else None
+
+
+def _change(item: Entry, event: Event, after: State, reason: str, data: Mapping[str, Any] | None = None) -> Change:
+    return Change(
+        event=event,
+        source=item.source,
+        recording_id=item.recording_id,
+        rendition=item.rendition,
+        from_state=item.state.value,
+        to_state=after.value,
+        reason=reason,
+        data=data or {},
+    )
