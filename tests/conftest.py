@@ -4,6 +4,7 @@ Servers start when the first test asks for one. A component that this machine la
 summary; under CI=true it fails them.
 """
 
+import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -41,6 +42,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_missing] = {}
     config.stash[_long_lived] = set()
     config.stash[_given] = isolate(os.environ)
+    # Told that there is no loop, looptime does not make one in every first test without asyncio, which nobody would close.
+    asyncio.set_event_loop(None)
     if not config.getoption("--hypothesis-profile", default=None):
         hypothesis.settings.load_profile("ci" if _in_ci() else "dev")
 

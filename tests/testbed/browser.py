@@ -36,7 +36,7 @@ async def browser() -> AsyncIterator["Browser"]:
     """Start headless chromium for the length of the block (0.5 s). Raises Missing."""
     if not os.access(EXECUTABLE, os.X_OK):
         raise Missing("browser", f"{EXECUTABLE} does not exist; hint: `apt-get install chromium`")
-    from playwright.async_api import async_playwright  # 0.3 s, that only tests of pages pay
+    from playwright.async_api import async_playwright  # what it costs, only tests of pages pay
 
     async with async_playwright() as playwright:
         running = await playwright.chromium.launch(executable_path=EXECUTABLE, headless=True, args=list(ARGUMENTS))

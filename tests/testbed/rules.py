@@ -32,11 +32,16 @@ class Rule(Generic[F]):
     when: Callable[[Flow], bool] | None = None
     times: int | None = None
     touched: set[int] = dataclasses.field(default_factory=set)
+    _first: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
 
     @property
     def fired(self) -> int:
         """How many connections this fault has touched."""
         return len(self.touched)
+
+    async def has_fired(self) -> None:
+        """Wait until it has fired once."""
+        await self._first.wait()
 
     def applies(self, flow: Flow) -> bool:
         """Tell whether this connection is meant: by its number, by the predicate, and while `times` is not used up."""
@@ -49,6 +54,7 @@ class Rule(Generic[F]):
     def fire(self, flow: Flow) -> F:
         """Count this connection as touched, once."""
         self.touched.add(flow.number)
+        self._first.set()
         return self.fault
 
 
