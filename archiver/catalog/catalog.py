@@ -62,10 +62,6 @@ class SqlCatalog:
         async with self.database.read() as conn:
             return await sources.confirmed_ids(conn, source, listing, window)
 
-    async def known_ids(self, source: str, ids: Collection[str]) -> frozenset[str]:
-        async with self.database.read() as conn:
-            return await recordings.known_ids(conn, source, ids)
-
     async def ended_between(self, source: str, start: datetime, end: datetime) -> Sequence[Known]:
         async with self.database.read() as conn:
             return await recordings.ended_between(conn, source, start, end)

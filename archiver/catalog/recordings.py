@@ -200,17 +200,6 @@ async def quarantine_rows(tx: Tx, source: str, rejected: Sequence[Rejected]) -> 
     return len(rows)
 
 
-async def known_ids(conn: AsyncConnection, source: str, ids: Collection[str]) -> frozenset[str]:
-    """Those of `ids` that the catalog holds."""
-    c = recordings.c
-    found: set[str] = set()
-    wanted = list(ids)
-    for start in range(0, len(wanted), 500):
-        query = sa.select(c.recording_id).where(c.source == source, c.recording_id.in_(wanted[start : start + 500]))
-        found.update((await conn.execute(query)).scalars())
-    return frozenset(found)
-
-
 async def ended_between(conn: AsyncConnection, source: str, start: datetime, end: datetime) -> list[Known]:
     """Recordings that ended in [start, end) and count as held by the provider."""
     c = recordings.c

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 DAY = timedelta(days=1)
 
@@ -71,40 +71,34 @@ def backfill_days(*, since: datetime, until: datetime) -> list[Window]:
 class Walk:
     """What one walk over the pages of a window saw.
 
-    `ids` are the ids listed; `total` is the provider's count (None where it gives none) and `steady` says that every page
-    announced the same one; `rejected` rows count as seen: they are in quarantine, not overlooked.
+    `ids` are the ids listed, `new` how many of them the catalog did not hold before; `total` is the provider's count (None where
+    it gives none); `rejected` rows count as seen: they are in quarantine, not overlooked.
     """
 
     ids: frozenset[str]
     pages: int
-    rows: int
+    new: int
     rejected: int = 0
     total: int | None = None
-    steady: bool = True
 
 
 QUIET_WALKS = 2
 MOST_WALKS = 6  # under steady churn two quiet walks may never come; the pass is then incomplete and says so
 
 
-def walk_again(walks: tuple[Walk, ...], *, known: frozenset[str] = frozenset(), confirmed: str = "") -> bool:
+def walk_again(walks: Sequence[Walk], *, confirmed: str = "") -> bool:
     """Whether the window has to be walked once more before its pass can be called complete.
 
     One page cannot shift under the reader. Over several, offset paging skips rows when others vanish, so two walks in a row,
-    one forward and one backward, must bring nothing new (F7: a single confirming walk misses in 6 of 500 runs). `known` are the
-    ids the catalog held before; `confirmed` is the `ids_sha256` of the window's last complete pass: a walk that sees exactly
-    the same ids again is itself the quiet one, which keeps a calm window at one walk a poll.
+    one forward and one backward, must bring nothing new (F7: a single confirming walk misses in 6 of 500 runs). `confirmed` is
+    the `ids_sha256` of the window's last complete pass: a walk that sees exactly the same ids again is itself the quiet one,
+    which keeps a calm window at one walk a poll.
     """
     if not walks or not covers_total(walks[-1]):
         return True
     if walks[-1].pages <= 1 or ids_sha256(walks[-1].ids) == confirmed:
         return False
-    quiet = 0
-    seen = set(known)
-    for walk in walks:
-        quiet = quiet + 1 if walk.ids <= seen else 0
-        seen |= walk.ids
-    return quiet < QUIET_WALKS
+    return len(walks) < QUIET_WALKS or any(walk.new for walk in walks[-QUIET_WALKS:])
 
 
 def covers_total(walk: Walk) -> bool:

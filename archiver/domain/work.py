@@ -116,9 +116,6 @@ class Catalog(Protocol):
     async def confirmed_ids(self, source: str, listing: str, window: Window | None) -> str:
         """`ids_sha256` of the last complete pass over exactly this window, "" where there is none."""
 
-    async def known_ids(self, source: str, ids: Collection[str]) -> frozenset[str]:
-        """Those of `ids` that the catalog holds."""
-
     async def ended_between(self, source: str, start: datetime, end: datetime) -> Sequence[Known]:
         """Recordings that ended in [start, end) and that the provider, as far as we know, still holds."""
 
