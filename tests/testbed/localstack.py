@@ -10,7 +10,6 @@ import contextlib
 import os
 import signal
 import sys
-import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from pathlib import Path
 from tests.testbed.cached_venv import cached_venv
 from tests.testbed.process import bound_to_us, free_port, running
 from tests.testbed.s3 import S3Server
+from tests.testbed.scratch import scratch
 
 VERSION = "4.9.2"
 # Later versions of localstack-core need Python 3.13; later cbor2 and pyOpenSSL break this one; jinja2 it forgets to ask for.
@@ -37,16 +37,16 @@ def localstack(given: str | None = None) -> Iterator[S3Server]:
         yield S3Server(endpoint_url=given.rstrip("/"))
         return
     python = install() / "bin" / "python"
-    with tempfile.TemporaryDirectory(prefix="archiver-localstack-", ignore_cleanup_errors=True) as folder:
+    with scratch("localstack") as folder:
         port = free_port()
         url = f"http://127.0.0.1:{port}"
         # SIGKILL at once: nothing of it is worth keeping, and after SIGTERM some of its processes stay.
         with running(
             bound_to_us([str(python), "-m", "localstack.runtime.main"]),
-            log=Path(folder) / "log",
+            log=folder / "log",
             ready=lambda: _serves(url),
-            environment=_environment(port, folder),
-            cwd=Path(folder),
+            environment=_environment(port, str(folder)),
+            cwd=folder,
         ):
             yield S3Server(endpoint_url=url)
 

