@@ -140,6 +140,7 @@ renditions = sa.Table(
     _text("token"),
     _text("content_type"),
     _text("upload_id"),
+    sa.Column("upload", Json),
     sa.Column("proof", Json),
     sa.Column("metadata", Json),
     sa.Column("archived_at", Instant),

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 R, C = renditions.c, recordings.c
 _OF_RENDITION = (
     *("id", "recording_pk", "source", "state", "revision", "attempts", "priority", "key", "version_id", "size", "sha256"),
-    *("token", "content_type", "upload_id", "proof", "metadata", "retain_until", "archived_at", "verified_at"),
+    *("token", "content_type", "upload_id", "upload", "proof", "metadata", "retain_until", "archived_at", "verified_at"),
 )
 _OF_RECORDING = (
     *(
@@ -63,6 +63,7 @@ def entry(row: Any) -> Entry:
     values["status"] = ProviderStatus(values["status"])
     values["proof"] = values["proof"] or {}
     values["metadata"] = values["metadata"] or {}
+    values["upload"] = values["upload"] or {}
     return Entry(**values)
 
 
@@ -184,9 +185,11 @@ def _columns(tx: Tx, worker: str, item: Outcome) -> dict[str, Any]:
         "changed_at": tx.now,
         "error": "",
         "error_kind": item.kind,
+        "upload_id": "",
+        "upload": None,
     }
     if item.event is Event.STORED:
-        values |= {"archived_at": tx.now, "attempts": 0, "upload_id": ""}
+        values |= {"archived_at": tx.now, "attempts": 0}
     elif item.event is Event.VERIFIED:
         values |= {"verified_at": tx.now, "checked_at": tx.now, "attempts": 0}
     elif item.event is not Event.RELEASED:

@@ -36,6 +36,25 @@ class Clock(Protocol):
         """A new identifier nobody else has: 32 hexadecimal digits."""
 
 
+class Observer(Protocol):
+    """Who counts what happens; never given an id of a recording."""
+
+    def transferred(self, *, source: str, result: str, size: int, seconds: float) -> None:
+        """An attempt ended: `result` is the event's name, `size` the bytes received."""
+
+    def archived_late(self, seconds: float) -> None:
+        """Seconds between a recording's end and its being stored."""
+
+    def fixity_checked(self, result: str) -> None:
+        """Stored bytes were compared with the catalog."""
+
+    def lost(self, source: str) -> None:
+        """A recording turned out to be lost."""
+
+    def inflight(self, count: int) -> None:
+        """How many transfers are under way now."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
     """One list that a provider offers and a complete poll has to walk.

@@ -184,6 +184,7 @@ def upgrade() -> None:
         sa.Column("token", sa.Text(), server_default="", nullable=False),
         sa.Column("content_type", sa.Text(), server_default="", nullable=False),
         sa.Column("upload_id", sa.Text(), server_default="", nullable=False),
+        sa.Column("upload", Json(), nullable=True),
         sa.Column("proof", Json(), nullable=True),
         sa.Column("metadata", Json(), nullable=True),
         sa.Column("archived_at", Instant(), nullable=True),
