@@ -1,3 +1,4 @@
+# ruff: noqa: INP001 -- a script, not a package
 """Makes the small real recordings that the simulator ships, and checks that a real decoder accepts what it builds from them.
 
 Needs PyAV, which the product does not: run it from a throw-away environment, from the root of the checkout.
@@ -28,8 +29,17 @@ def tone(rate: int, seconds: float, frequency: float = 440.0) -> bytes:
 
 
 def audio(
-    name: str, container: str, codec: str, rate: int, seconds: float, *, bit_rate: int = 0, options=None, muxer=None
+    name: str,
+    container: str,
+    codec: str,
+    rate: int,
+    seconds: float,
+    *,
+    bit_rate: int = 0,
+    options: dict[str, str] | None = None,
+    muxer: dict[str, str] | None = None,
 ) -> None:
+    """A mono tone."""
     target = MEDIA / name
     with av.open(str(target), "w", format=container, options=muxer or {}) as out:
         stream = out.add_stream(codec, rate=rate, layout="mono", options=options or {})
@@ -82,7 +92,16 @@ def pcmu(name: str) -> None:
     (MEDIA / name).write_bytes(element("1a45dfa3", b"".join(element(*part) for part in head)) + element("18538067", segment))
 
 
-def video(name: str, container: str, codec: str, *, frames: int = 6, options=None, muxer=None) -> None:
+def video(
+    name: str,
+    container: str,
+    codec: str,
+    *,
+    frames: int = 6,
+    options: dict[str, str] | None = None,
+    muxer: dict[str, str] | None = None,
+) -> None:
+    """A few small pictures."""
     target = MEDIA / name
     with av.open(str(target), "w", format=container, options=muxer or {}) as out:
         stream = out.add_stream(codec, rate=10, options=options or {})
@@ -99,6 +118,7 @@ def video(name: str, container: str, codec: str, *, frames: int = 6, options=Non
 
 
 def make() -> None:
+    """Writes every seed file and says how large each is."""
     MEDIA.mkdir(parents=True, exist_ok=True)
     exact = {"fflags": "+bitexact"}
     opus = {"vbr": "off", "frame_duration": "20", "application": "voip"}
@@ -133,6 +153,7 @@ def decoded_frames(data: bytes) -> int:
 
 
 def check() -> None:
+    """Decodes every kind in several sizes; ends with an error at the first that does not decode."""
     sys.path.insert(0, str(ROOT))
     from archiver.simulator.media_file import Kind, MediaFile  # noqa: PLC0415 -- needs the path set above
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import dataclasses
 import json
 import signal
 import ssl
 import sys
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
 from archiver.simulator.behaviour import Behaviour
@@ -43,9 +43,9 @@ def _arguments(words: list[str] | None) -> argparse.Namespace:
 
 async def _run(options: argparse.Namespace) -> None:
     world = World(clock=lambda: datetime.now(UTC), seed=options.seed)
-    plain = {"fates": ALL_PLAIN, "live": 0.0, "hostile": 0.0} if options.plain else {}
     shares = {source: share for source, share in SHARES.items() if source in options.sources}
-    populate(world, options.recordings, mix=Mix(days=options.days, sizes=tuple(options.sizes), shares=shares, **plain))
+    mix = Mix(days=options.days, sizes=tuple(options.sizes), shares=shares)
+    populate(world, options.recordings, mix=replace(mix, fates=ALL_PLAIN, live=0.0, hostile=0.0) if options.plain else mix)
     behaviour = Behaviour(media_rate=options.media_rate, latency=options.latency)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -56,9 +56,7 @@ async def _run(options: argparse.Namespace) -> None:
         world, behaviour=behaviour, ports=tuple(options.ports), ssl_context=context, remember=_AUDIT_LINES
     ) as simulation:
         places = {name: getattr(simulation, name) for name in ("telnyx_url", "twilio_url", "media_url")}
-        sys.stdout.write(
-            json.dumps({**places, **dataclasses.asdict(simulation.credentials), "recordings": options.recordings}) + "\n"
-        )
+        sys.stdout.write(json.dumps({**places, **asdict(simulation.credentials), "recordings": options.recordings}) + "\n")
         sys.stdout.flush()
         await stopped.wait()
 

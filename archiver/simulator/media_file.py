@@ -1,4 +1,4 @@
-"""A simulated media file: real bytes of a real container, the same for the same seed, and of any size without being held whole."""
+"""A simulated media file: real bytes of a real container, the same for the same seed, of any size without being held whole."""
 
 from __future__ import annotations
 

@@ -19,7 +19,8 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 def xml_error(status: int, code: str, message: str) -> Reply:
     """An error as S3 writes it."""
-    body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>{message}</Message><RequestId>SIMULATED</RequestId></Error>'
+    text = f"<Code>{code}</Code><Message>{message}</Message><RequestId>SIMULATED</RequestId>"
+    body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>{text}</Error>'
     return Reply(status=status, headers={"Content-Type": "application/xml"}, body=body.encode())
 
 
@@ -46,7 +47,7 @@ class MediaHost:
     def media_at(self, path: str) -> MediaFile | None:
         """The file that a path names now; None after its recording is deleted."""
         parts = path.split("/")
-        if len(parts) != 4 or parts[1] not in list(Source):  # noqa: PLR2004 -- /source/id/rendition.ext
+        if len(parts) != 4 or parts[1] not in list(Source):
             return None
         recording = self._world.find(Source(parts[1]), unquote(parts[2]))
         media = (

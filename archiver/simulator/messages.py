@@ -67,8 +67,13 @@ class Reply:
             yield from self.body.chunks()
 
 
+def whole(reply: Reply) -> bytes:
+    """A reply's body at once."""
+    return b"".join(reply.chunks())
+
+
 def json_reply(status: int, document: Any, **headers: str) -> Reply:
-    """A JSON answer; names that are no text (lone surrogates) leave as `\\ud800` escapes."""
+    """A JSON answer; names that are no text (lone surrogates) leave as JSON escapes."""
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     return Reply(
         status=status,

@@ -1,4 +1,4 @@
-"""Names that people and programs give to rooms, tracks and participants: ordinary ones, and those that break careless software."""
+"""Names that people give to rooms, tracks and participants: ordinary ones, and those that break careless software."""
 
 from __future__ import annotations
 

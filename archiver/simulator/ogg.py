@@ -39,7 +39,7 @@ def crc(data: bytes, state: int = 0) -> int:
 
 @lru_cache(maxsize=1024)
 def _advance(length: int) -> tuple[int, ...]:
-    """Where each single bit of a CRC state is after `length` zeros: the CRC is linear, so this replaces hashing what is constant."""
+    """Where each bit of a CRC state is after `length` zeros: the CRC is linear, so this replaces hashing what is constant."""
     if length == 0:
         return tuple(1 << bit for bit in range(32))
     half = _advance(length // 2)
@@ -129,7 +129,7 @@ def packets_of(data: bytes) -> list[bytes]:
         for lace in table:
             pending += data[body : body + lace]
             body += lace
-            if lace < 255:  # noqa: PLR2004 -- a full segment means that the packet goes on
+            if lace < 255:
                 packets.append(pending)
                 pending = b""
         offset = end
@@ -137,7 +137,10 @@ def packets_of(data: bytes) -> list[bytes]:
 
 
 def layout(seed_file: bytes, label: str, size_hint: int) -> tuple[Piece, ...]:
-    """A stream of about `size_hint` bytes, never fewer (one page at least); the rest that no page fills is comment padding (RFC 7845, 5.2)."""
+    """A stream of `size_hint` bytes or one or two more, and of one page at least.
+
+    The rest that no page fills is padding behind the comments (RFC 7845, 5.2).
+    """
     serial = number_from(label, size=4)
     count_of_packets = _LONG_PAGE if size_hint >= _LONG_FROM else _SHORT_PAGE
     rest, rest_crc = _sound(seed_file, count_of_packets)

@@ -1,4 +1,4 @@
-"""Pieces that a simulated media file is made of: each knows its length and reads any stretch of itself, so nothing is held whole."""
+"""Pieces that a media file is made of: each knows its length and reads any stretch of itself, so nothing is held whole."""
 
 from __future__ import annotations
 

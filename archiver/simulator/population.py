@@ -167,7 +167,7 @@ class _Crowd:
         size = min(self._size(), _LARGEST_ENCRYPTED) if encrypted else self._size()
         odd: dict[str, Any] = {}
         if fate is Fate.ODD:
-            odd = {"status": "archiving"} if self._rng.random() < 0.5 else {"codec": "av2"}  # noqa: PLR2004 -- half and half
+            odd = {"status": "archiving"} if self._rng.random() < 0.5 else {"codec": "av2"}
             odd["extra"] = {"retention_class": "gold", "labels": {"team": ["a", None, 1.5]}}
         return Recording(
             source=source,
@@ -187,7 +187,7 @@ class _Crowd:
 
     def _room(self, span: Mapping[str, datetime], *, twilio: bool) -> Room:
         """At Twilio a room for each meeting, at Telnyx one of a few."""
-        if not twilio and self._rooms and self._rng.random() < 0.6:  # noqa: PLR2004 -- most meetings take place in a known room
+        if not twilio and self._rooms and self._rng.random() < 0.6:
             return self._rng.choice(self._rooms)
         room_id = f"RM{self._hex()}" if twilio else self._uuid()
         ended_at = span["ended_at"] if twilio else None
@@ -224,7 +224,7 @@ class _Crowd:
         return {}
 
     def _pick(self, weights: Mapping[Any, int]) -> Any:
-        return self._rng.choices(list(weights), weights.values())[0]
+        return self._rng.choices(list(weights), list(weights.values()))[0]
 
     def _size(self) -> int:
         least, most = self._mix.sizes

@@ -20,7 +20,7 @@ def media_path(source: str, recording_id: str, rendition: str, extension: str) -
 
 
 def sign(secret: bytes, base_url: str, path: str, *, now: datetime, ttl: int, **extra: str) -> str:
-    """A URL that the media host honours for `ttl` seconds; `extra` are signed query parameters such as response-content-disposition."""
+    """A URL that the media host honours for `ttl` seconds; `extra` are more signed query parameters."""
     query = {
         "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
         "X-Amz-Credential": f"SIMULATED/{now.astimezone(UTC):%Y%m%d}/us-east-1/s3/aws4_request",

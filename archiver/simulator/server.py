@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, get_args
 
 from aiohttp import web
 
-from archiver.simulator import twilio_api, wire
+from archiver.simulator import twilio_lists, wire
 from archiver.simulator.behaviour import Behaviour
 from archiver.simulator.faults import Faults
 from archiver.simulator.limits import Concurrency, Window
@@ -110,7 +110,7 @@ class Simulation:
             within, headers = self._window.take(self.world.now())
             refusal = self._telnyx.error(request, 429)
         else:
-            refusal = twilio_api.error(429, 20429)
+            refusal = twilio_lists.error(429, 20429)
             headers = {"Twilio-Concurrent-Requests": str(self.concurrency.now)}
         delivery = self.faults.deliver(request, self.answer, self.world) if within else Delivery(reply=refusal)
         if request.host == "twilio":

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import re
 import uuid
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from archiver.simulator.messages import Request
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from archiver.simulator.messages import Request
 
 T = TypeVar("T")
 _DEEP = re.compile(r"(filter|page)((?:\[[^\[\]]*\])*)")
@@ -65,14 +67,17 @@ def at_instant(value: Callable[[Any, datetime], datetime | None]) -> Filter:
 
 
 def text(value: Callable[[Any, datetime], Any]) -> Filter:
+    """A string, by equality and case."""
     return Filter(str, value)
 
 
 def identity(value: Callable[[Any, datetime], Any]) -> Filter:
+    """A UUID."""
     return Filter(_read_uuid, value)
 
 
 def flag(value: Callable[[Any, datetime], bool]) -> Filter:
+    """`true` or `false`."""
     return Filter(read_flag, value)
 
 
@@ -123,9 +128,9 @@ def parse(request: Request, filters: Mapping[str, Filter]) -> Query:
 
 def _condition(name: str, keys: list[str], value: str, filters: Mapping[str, Filter]) -> tuple[str, str, str]:
     known = filters.get(keys[0]) if keys else None
-    operator = keys[1] if len(keys) == 2 else ""  # noqa: PLR2004 -- filter[name][operator]
+    operator = keys[1] if len(keys) == 2 else ""
     plain_form = known is not None and (not known.operators or known.plain is _OPERATORS["gte"])
-    if known is None or len(keys) > 2 or (operator not in known.operators if operator else not plain_form):  # noqa: PLR2004
+    if known is None or len(keys) > 2 or (operator not in known.operators if operator else not plain_form):
         raise Refused("10031", f"{name} is not a filter of this list")
     known.read(value)
     return keys[0], operator, value

@@ -6,48 +6,24 @@ import base64
 import functools
 import hmac
 import re
-from bisect import bisect_left
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
 
 from archiver.simulator import presign, twilio_json
 from archiver.simulator.messages import Reply, Request, json_reply
 from archiver.simulator.recordings import Phase, Recording, Room, Source
+from archiver.simulator.twilio_lists import Listing, Pages, Refused, error, instant, one_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from archiver.simulator.behaviour import Behaviour
     from archiver.simulator.world import World
 
-_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d)")
 _STATUSES = ("processing", "completed", "deleted", "failed")
 _ROOM_STATUSES = ("in-progress", "completed", "failed")
-_SHORT_LIST, _LONG_LIST, _DEFAULT_SIZE = 100, 1000, 50
+_SHORT_LIST, _LONG_LIST = 100, 1000
 _DEFAULT_TTL, _LONGEST_TTL = 600, 3600
-_MESSAGES = {
-    20003: "Authenticate",
-    20007: "Page size too large",
-    20429: "Too Many Requests",
-    21481: "Invalid PageToken",
-}
-
-
-def error(status: int, code: int, message: str = "") -> Reply:
-    """An error in Twilio's legacy shape, which its SDK reads first."""
-    text = message or _MESSAGES[code]
-    return json_reply(
-        status, {"code": code, "message": text, "more_info": f"https://www.twilio.com/docs/errors/{code}", "status": status}
-    )
-
-
-class Refused(Exception):
-    """A parameter that the API does not take."""
-
-    def __init__(self, code: int, message: str = "") -> None:
-        super().__init__(message)
-        self.reply = error(400, code, message)
 
 
 class TwilioApi:
@@ -57,6 +33,7 @@ class TwilioApi:
         self._world = world
         self._behaviour = behaviour
         self._media_url = media_url
+        self._pages = Pages(world.secret, world.newest_first)
         self._routes: list[tuple[str, re.Pattern[str], Callable[..., Reply]]] = [
             (method, re.compile(f"/v1{path}"), answer)
             for method, path, answer in (
@@ -92,7 +69,7 @@ class TwilioApi:
         known = self._world.credentials
         pairs = ((known.account_sid, known.auth_token), (known.api_key_sid, known.api_key_secret))
         accepted = ["Basic " + base64.b64encode(f"{user}:{password}".encode()).decode() for user, password in pairs]
-        return any([hmac.compare_digest(header.encode(), expected.encode()) for expected in accepted])
+        return any(hmac.compare_digest(header.encode(), expected.encode()) for expected in accepted)
 
     def _not_found(self, request: Request) -> Reply:
         return error(404, 20404, f"The requested resource {request.path} was not found")
@@ -100,9 +77,9 @@ class TwilioApi:
     # Recordings.
 
     def _list_recordings(self, request: Request) -> Reply:
-        status = _one_of(request, "Status", _STATUSES)
-        media_type = _one_of(request, "MediaType", ("audio", "video", "data"))
-        after, before = _instant(request, "DateCreatedAfter"), _instant(request, "DateCreatedBefore")
+        status = one_of(request, "Status", _STATUSES)
+        media_type = one_of(request, "MediaType", ("audio", "video", "data"))
+        after, before = instant(request, "DateCreatedAfter"), instant(request, "DateCreatedBefore")
         source_sid, grouping = request.parameter("SourceSid"), tuple(request.parameters("GroupingSid"))
 
         def matches(recording: Recording, now: datetime) -> bool:
@@ -122,8 +99,8 @@ class TwilioApi:
     def _list_room_recordings(self, request: Request, room: str) -> Reply:
         if self._room(room) is None:
             return self._not_found(request)
-        status = _one_of(request, "Status", _STATUSES)
-        after, before = _instant(request, "DateCreatedAfter"), _instant(request, "DateCreatedBefore")
+        status = one_of(request, "Status", _STATUSES)
+        after, before = instant(request, "DateCreatedAfter"), instant(request, "DateCreatedBefore")
         source_sid = request.parameter("SourceSid")
 
         def matches(recording: Recording, now: datetime) -> bool:
@@ -145,7 +122,10 @@ class TwilioApi:
                 item, self._world.credentials.account_sid, request.base_url, self._world.now(), in_room=in_room
             )
 
-        return self._page(request, "recordings", found, lambda item: (item.started_at, item.id), show, largest)
+        listing = Listing(
+            key="recordings", items=found, place=lambda item: (item.started_at, item.id), show=show, largest=largest
+        )
+        return self._pages.answer(request, listing)
 
     def _find(self, sid: str, room: str | None) -> Recording | None:
         recording = self._world.find(Source.TWILIO_VIDEO, sid)
@@ -178,7 +158,7 @@ class TwilioApi:
         if recording is None or not recording.has_media(now):
             return self._not_found(request)
         media = recording.media["media"]
-        name = quote(f'attachment; filename="{sid}.{media.extension}"')
+        name = f'attachment; filename="{sid}.{media.extension}"'
         disposition = "inline" if request.parameter("ContentDisposition") == "inline" else name
         path = presign.media_path(recording.source, sid, "media", media.extension)
         base = self._behaviour.media_url or self._media_url
@@ -203,8 +183,8 @@ class TwilioApi:
     def _list_rooms(self, request: Request) -> Reply:
         """Only rooms in progress, unless a status is given (W-OAS)."""
         now, account = self._world.now(), self._world.credentials.account_sid
-        status, name = _one_of(request, "Status", _ROOM_STATUSES) or "in-progress", request.parameter("UniqueName")
-        after, before = _instant(request, "DateCreatedAfter", days=True), _instant(request, "DateCreatedBefore", days=True)
+        status, name = one_of(request, "Status", _ROOM_STATUSES) or "in-progress", request.parameter("UniqueName")
+        after, before = instant(request, "DateCreatedAfter", days=True), instant(request, "DateCreatedBefore", days=True)
         show = functools.partial(twilio_json.room, account_sid=account, base_url=request.base_url, now=now)
         rooms = [
             room
@@ -217,100 +197,22 @@ class TwilioApi:
             and status == ("completed" if room.ended_at is not None and room.ended_at <= now else "in-progress")
         ]
         rooms.sort(key=lambda room: (room.created_at, room.id), reverse=self._world.newest_first)
-        return self._page(request, "rooms", rooms, lambda room: (room.created_at, room.id), show, _LONG_LIST)
+        listing = Listing(key="rooms", items=rooms, place=lambda room: (room.created_at, room.id), show=show, largest=_LONG_LIST)
+        return self._pages.answer(request, listing)
 
     def _settings(self, request: Request) -> Reply:
-        defaults = {"friendly_name": None, "aws_credentials_sid": None, "aws_s3_url": None, "aws_storage_enabled": False}
+        defaults: dict[str, Any] = {
+            "friendly_name": None,
+            "aws_credentials_sid": None,
+            "aws_s3_url": None,
+            "aws_storage_enabled": False,
+        }
         defaults |= {
             "encryption_key_sid": None,
             "encryption_enabled": False,
             "url": f"{request.base_url}/v1/RecordingSettings/Default",
         }
         return json_reply(200, {"account_sid": self._world.credentials.account_sid, **defaults, **self._world.recording_settings})
-
-    def _page(
-        self,
-        request: Request,
-        key: str,
-        found: Sequence[Any],
-        place: Callable[[Any], tuple[datetime, str]],
-        show: Callable[[Any], dict[str, Any]],
-        largest: int,
-    ) -> Reply:
-        """A page of a list. The token names the last item given out, so nothing shifts; `Page` is the client's own note (W-OAS)."""
-        size = request.parameter("PageSize") or str(_DEFAULT_SIZE)
-        number = request.parameter("Page") or "0"
-        if not re.fullmatch(r"\d{1,9}", size) or int(size) < 1 or not re.fullmatch(r"\d{1,9}", number):
-            raise Refused(20001, f"PageSize {size} or Page {number} is no number")
-        if int(size) > largest:
-            raise Refused(20007, f"Page size too large, maximum is {largest}")
-        token = request.parameter("PageToken")
-        first = 0 if token is None else self._after(token, found, place)
-        items = found[first : first + int(size)]
-        more = first + len(items) < len(found)
-
-        def url(page: int, page_token: str | None) -> str:
-            kept = [(name, value) for name, value in request.query if name not in {"Page", "PageSize", "PageToken"}]
-            own = [("PageSize", size), ("Page", str(page)), *([("PageToken", page_token)] if page_token else [])]
-            return f"{request.base_url}{request.path}?{urlencode([*kept, *own])}"
-
-        at = int(number) if token is not None else 0
-        before = found[first - int(size) - 1] if first > int(size) else None
-        previous = url(at - 1, None if before is None else self._token(place(before))) if first and at else None
-        meta = {
-            "page": at,
-            "page_size": int(size),
-            "first_page_url": url(0, None),
-            "previous_page_url": previous,
-            "url": url(at, token),
-            "next_page_url": url(at + 1, self._token(place(items[-1]))) if more else None,
-            "key": key,
-        }
-        return json_reply(200, {key: [show(item) for item in items], "meta": meta})
-
-    def _token(self, place: tuple[datetime, str]) -> str:
-        plain = f"{place[0].isoformat()} {place[1]}"
-        return "PT" + base64.urlsafe_b64encode(self._seal(plain) + plain.encode()).decode().rstrip("=")
-
-    def _seal(self, plain: str) -> bytes:
-        return hmac.digest(self._world.secret, plain.encode(), "sha256")[:9]
-
-    def _after(self, token: str, found: Sequence[Any], place: Callable[[Any], tuple[datetime, str]]) -> int:
-        """Where in `found` the items behind a token begin; raises Refused for a token that the API did not make."""
-        try:
-            content = base64.urlsafe_b64decode(token.removeprefix("PT") + "=" * (-(len(token) - 2) % 4))
-            plain = content[9:].decode()
-        except ValueError as wrong:
-            raise Refused(21481) from wrong
-        if not token.startswith("PT") or not hmac.compare_digest(content[:9], self._seal(plain)):
-            raise Refused(21481)
-        instant, _, sid = plain.partition(" ")
-        last = (datetime.fromisoformat(instant), sid)
-        newest_first = self._world.newest_first
-        return bisect_left(found, True, key=lambda item: place(item) < last if newest_first else place(item) > last)
-
-
-def _one_of(request: Request, name: str, accepted: Iterable[str]) -> str | None:
-    value = request.parameter(name)
-    if value is not None and value not in accepted:
-        raise Refused(20001, f"{name} {value!r} is none of {', '.join(accepted)}")
-    return value
-
-
-def _instant(request: Request, name: str, *, days: bool = False) -> datetime | None:
-    """A date-time with its zone, as the specification asks, or for lists of rooms a date; raises Refused for anything else."""
-    value = request.parameter(name)
-    if value is None:
-        return None
-    if days and re.fullmatch(r"\d{4}-\d\d-\d\d", value):
-        value += "T00:00:00Z"
-    try:
-        instant = datetime.fromisoformat(value) if _INSTANT.fullmatch(value) else None
-    except ValueError:
-        instant = None
-    if instant is None:
-        raise Refused(20001, f"{name} {value!r} is not an ISO 8601 date-time with time zone")
-    return instant.astimezone(UTC)
 
 
 def _has_status(recording: Recording, status: str | None, now: datetime) -> bool:

@@ -1,8 +1,9 @@
-"""How a reply leaves: politely through aiohttp, or written by hand on the transport where a fault needs what aiohttp would not do."""
+"""How a reply leaves: politely through aiohttp, or by hand on the transport where a fault needs what aiohttp would not do."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import http
 import socket
@@ -32,7 +33,7 @@ class Delivery:
     Byte counts are of the body. `stop_after` cuts the body there; `hang_after` sends so much and then nothing, for ever (-1: not
     even the head); `announce` is the Content-Length that is claimed. `framing` "eof" announces no length and closes at the end,
     "http10" does so in an HTTP/1.0 answer, "chunked" sends chunks. `ending` says how: "whole" ends as the framing wants it, "fin"
-    and "rst" end the connection where the body stopped, "silent" closes without a single byte.
+    and "rst" end the connection where the body stopped; `headless` ends it before a single byte.
     """
 
     reply: Reply
@@ -42,14 +43,15 @@ class Delivery:
     announce: int | None = None
     stop_after: int | None = None
     hang_after: int | None = None
-    ending: Literal["whole", "fin", "rst", "silent"] = "whole"
-    surplus: bytes = b""  # sent after the body, on a connection that then closes
+    ending: Literal["whole", "fin", "rst"] = "whole"
+    headless: bool = False
+    head_lines: tuple[str, ...] = ()  # raw header lines besides; with framing "eof" they are free to lie about the length
 
     @property
     def is_polite(self) -> bool:
         """Whether aiohttp itself can send it."""
-        odd = self.announce is not None or self.stop_after is not None or self.hang_after is not None or self.surplus
-        return self.framing == "length" and self.ending == "whole" and not odd
+        odd = self.announce is not None or self.stop_after is not None or self.hang_after is not None
+        return self.framing == "length" and self.ending == "whole" and not (odd or self.head_lines)
 
 
 class _Sent(web.StreamResponse):
@@ -65,10 +67,8 @@ async def send(request: web.BaseRequest, delivery: Delivery) -> web.StreamRespon
         await asyncio.sleep(delivery.delay)
     if delivery.is_polite:
         return await _send_politely(request, delivery)
-    try:
+    with contextlib.suppress(ConnectionError):  # the client went first
         await _send_raw(request, delivery)
-    except ConnectionError:
-        pass  # the client went first
     return _Sent()
 
 
@@ -105,7 +105,7 @@ async def _send_raw(request: web.BaseRequest, delivery: Delivery) -> None:
         return
     if delivery.hang_after == -1:
         await asyncio.Event().wait()
-    if delivery.ending != "silent":
+    if not delivery.headless:
         await _write_body(transport, delivery)
     if delivery.ending == "rst":
         await _reset(transport)
@@ -129,8 +129,6 @@ async def _write_body(transport: asyncio.Transport, delivery: Delivery) -> None:
             break
     if delivery.hang_after is not None:
         await asyncio.Event().wait()
-    if delivery.surplus:
-        await _write(transport, delivery.surplus)
     if chunked and delivery.ending == "whole":
         transport.write(b"0\r\n\r\n")
 
@@ -144,13 +142,13 @@ def _head(delivery: Delivery) -> bytes:
         lines.append("Transfer-Encoding: chunked")
     elif delivery.framing == "length":
         lines.append(f"Content-Length: {len(reply.body) if delivery.announce is None else delivery.announce}")
-    return "\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1")
+    return "\r\n".join([*lines, *delivery.head_lines, "Connection: close", "", ""]).encode("latin-1")
 
 
 async def _write(transport: asyncio.Transport, data: bytes) -> None:
     """Writes, and waits while the client does not take it; raises ConnectionResetError when it is gone."""
     transport.write(data)
-    while transport.get_write_buffer_size() > _FULL_BUFFER:
+    while transport.get_write_buffer_size() > _FULL_BUFFER:  # noqa: ASYNC110 -- a transport tells its protocol alone
         await asyncio.sleep(_PAUSE)
     if transport.is_closing():
         raise ConnectionResetError("the client closed")

@@ -115,7 +115,7 @@ class World:
         return None if recording.phase(self.now()) in {Phase.ABSENT, Phase.GONE} else recording
 
     def listed(self, source: Source, key: Hashable, matches: Callable[[Recording, datetime], bool]) -> list[Recording]:
-        """What a list of this source holds now, in the world's order; `key` names what `matches` asks, so that paging is cheap."""
+        """What a list of this source holds now, in the world's order; `key` stands for `matches`, so that paging is cheap."""
         now = self.now()
         ordered = self._in_order()[source]
         moment = bisect_right(self._turning_points, now)
