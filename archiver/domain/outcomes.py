@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from archiver.domain import errors, lifecycle, retry
 from archiver.domain.lifecycle import Event
+from archiver.domain.recording import State
 from archiver.domain.work import Outcome
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ def after_error(entry: Entry, error: Exception, *, max_attempts: int, down: bool
     reason = str(error) if isinstance(error, errors.ArchiverError) else f"unexpected {kind}: {error}"
     last = entry.attempts + 1 >= max_attempts
     wait = retry.backoff(entry.attempts + 1, chance=chance)
+    if entry.state is not State.TRANSFERRING:  # a check that could not be made says nothing about what is stored
+        return Outcome(entry=entry, event=Event.RETRY_SCHEDULED, reason=reason, kind=kind, delay=wait)
     if isinstance(error, errors.RecordingGone):
         event = lifecycle.on_gone(entry.state, entry.gone_looks + 1)
         if event is Event.LOST:

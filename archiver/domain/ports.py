@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
@@ -112,7 +112,7 @@ class Provider(Protocol):
     def listings(self) -> Sequence[Listing]:
         """The lists that make a complete poll, the windowed ones by end first."""
 
-    def pages(self, listing: Listing, window: Window | None, *, backward: bool = False) -> AsyncIterator[Page]:
+    def pages(self, listing: Listing, window: Window | None, *, backward: bool = False) -> AsyncGenerator[Page, None]:
         """Walks one list. `backward` walks from the last page to the first where the API can, else forward again.
 
         Raises ContractBroken (a page without the documented shape, one that does not advance, a foreign-origin link),

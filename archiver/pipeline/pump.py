@@ -1,0 +1,238 @@
+"""Keeps transfers and verifications going: claims in batches, works side by side, saves outcomes in batches."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from archiver.domain import errors, outcomes
+from archiver.domain.lifecycle import Event
+from archiver.domain.recording import State
+from archiver.domain.work import HEARTBEAT, Outcome
+from archiver.pipeline.health import STORE
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from archiver.domain.ports import Clock, Observer
+    from archiver.domain.recording import Entry
+    from archiver.domain.work import Catalog
+    from archiver.pipeline.health import Health
+    from archiver.pipeline.transfer import Transfer
+    from archiver.pipeline.verify import Verifier
+
+log = structlog.get_logger()
+
+BATCH = 50  # outcomes saved in one transaction at most
+GATHER = 0.01  # seconds an outcome waits for company before it is saved
+LONGEST_NAP = 5.0  # seconds between looks at the queue when nothing rings: other processes put work into it too
+
+
+class Pump:
+    """One process's share of the work in the catalog."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        transfer: Transfer,
+        verifier: Verifier,
+        health: Health,
+        clock: Clock,
+        observer: Observer,
+        concurrency: int,
+        max_attempts: int,
+        done: Callable[[Outcome], None] | None = None,
+    ) -> None:
+        self._catalog = catalog
+        self._transfer = transfer
+        self._verifier = verifier
+        self._health = health
+        self._clock = clock
+        self._observer = observer
+        self._concurrency = concurrency
+        self._max_attempts = max_attempts
+        self._done = done or (lambda _outcome: None)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ended: asyncio.Queue[Outcome] = asyncio.Queue()
+        self._unsaved = 0
+        self.bell = asyncio.Event()  # rung when there may be something to do
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is under way or not saved yet."""
+        return bool(self._tasks) or self._unsaved > 0
+
+    async def run(self, *, until: Callable[[], Awaitable[bool]] | None = None, stop: asyncio.Event | None = None) -> None:
+        """Works until `stop` is set (then waits for what is under way) or until `until` says, when idle, that it is enough.
+
+        Cancelling it cancels what is under way; claims are then handed back by the caller.
+        """
+        stop = stop or asyncio.Event()
+        saver = asyncio.create_task(self._save_forever(), name="save outcomes")
+        pulse = asyncio.create_task(self._heartbeat_forever(), name="renew leases")
+        try:
+            while not stop.is_set():
+                self.bell.clear()
+                if saver.done() or pulse.done():
+                    break
+                if await self._feed():
+                    continue
+                if not self.busy and until is not None and await until():
+                    break
+                await self._nap(stop)
+            await self._drain()
+        finally:
+            await _end([*self._tasks, saver, pulse])
+        for task in (saver, pulse):
+            if not task.cancelled() and task.exception() is not None:
+                raise task.exception()  # type: ignore[misc]
+
+    async def _feed(self) -> bool:
+        """Claims as much as there is room for; says whether it got anything."""
+        room = (1 if self._health.probing() else self._concurrency) - len(self._tasks)
+        if room < max(1, self._concurrency // 4) and self._tasks:
+            return False
+        sources = self._health.active()
+        if not sources or room < 1:
+            return False
+        try:
+            stored = await self._catalog.claim_stored(room, sources=sources)
+            entries = [*stored, *(await self._catalog.claim(room - len(stored), sources=sources) if room > len(stored) else ())]
+        except errors.CatalogUnavailable as error:
+            log.warning("catalog_unavailable", error=str(error))
+            await self._clock.sleep(1 + 4 * self._clock.chance())
+            return False
+        for entry in entries:
+            task = asyncio.create_task(self._work(entry))
+            self._tasks.add(task)
+            task.add_done_callback(self._left)
+        self._observer.inflight(len(self._tasks))
+        return bool(entries)
+
+    def _left(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self.bell.set()
+
+    async def _nap(self, stop: asyncio.Event) -> None:
+        """Waits for the bell, the next due entry or the end of a pause, whichever comes first."""
+        seconds = LONGEST_NAP
+        if not self.busy:
+            try:
+                due = await self._catalog.next_due(sources=self._health.active())
+            except errors.CatalogUnavailable:
+                due = None
+            seconds = min(seconds, max(0.02, due)) if due is not None else seconds
+            opens = self._health.opens_at()
+            if opens is not None:
+                seconds = min(seconds, max(0.02, (opens - self._clock.now()).total_seconds()))
+        rung = asyncio.create_task(self.bell.wait())
+        stopped = asyncio.create_task(stop.wait())
+        slept = asyncio.create_task(self._clock.sleep(seconds))
+        try:
+            await asyncio.wait((rung, stopped, slept), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await _end([rung, stopped, slept])
+
+    async def _work(self, entry: Entry) -> None:
+        """One entry to its outcome; nothing that goes wrong with one reaches another."""
+        began = self._clock.monotonic()
+        try:
+            act = self._transfer.archive if entry.state is State.TRANSFERRING else self._verifier.check
+            outcome = await act(entry)
+            self._health.succeeded(entry.source, STORE)
+        except errors.StaleEntry:
+            log.info("claim_lost", source=entry.source, recording_id=entry.recording_id, rendition=entry.rendition)
+            return
+        except Exception as error:  # noqa: BLE001 -- one poison item must not stop the others (I19)
+            self._health.failed(entry.source, error)
+            outcome = self._failed(entry, error)
+        self._tell(outcome, self._clock.monotonic() - began)
+        self._unsaved += 1
+        self._ended.put_nowait(outcome)
+
+    def _failed(self, entry: Entry, error: Exception) -> Outcome:
+        if not isinstance(error, errors.ArchiverError):
+            log.error("unexpected_error", source=entry.source, recording_id=entry.recording_id, exc_info=error)
+        down = self._health.down(entry.source) or self._health.down(STORE)
+        return outcomes.after_error(entry, error, max_attempts=self._max_attempts, down=down, chance=self._clock.chance())
+
+    def _tell(self, outcome: Outcome, seconds: float) -> None:
+        """One log line and the metrics of an attempt."""
+        entry = outcome.entry
+        size = outcome.facts.get("size") or 0
+        fields = {"source": entry.source, "recording_id": entry.recording_id, "rendition": entry.rendition}
+        say = log.info if outcome.event in (Event.STORED, Event.VERIFIED, Event.EXTERNAL) else log.warning
+        more = {"reason": outcome.reason} if outcome.reason else {}
+        size_field = {"bytes": size} if size else {}
+        say(LOGGED[outcome.event], **fields, attempt=entry.attempts + 1, seconds=round(seconds, 3), **size_field, **more)
+        if entry.state is State.TRANSFERRING:
+            self._observer.transferred(source=entry.source, result=outcome.event.value, size=size, seconds=seconds)
+        if outcome.event is Event.STORED and entry.ended_at is not None and not entry.sha256:
+            self._observer.archived_late(max(0.0, (self._clock.now() - entry.ended_at).total_seconds()))
+        if outcome.event is Event.LOST:
+            self._observer.lost(entry.source)
+
+    async def _save_forever(self) -> None:
+        while True:
+            batch = [await self._ended.get()]
+            await self._clock.sleep(GATHER)
+            while len(batch) < BATCH and not self._ended.empty():
+                batch.append(self._ended.get_nowait())
+            late = await self._save(batch)
+            for outcome in late:
+                entry = outcome.entry
+                log.warning("outcome_too_late", source=entry.source, recording_id=entry.recording_id, result=outcome.event.value)
+            for outcome in batch:
+                if outcome not in late:
+                    self._done(outcome)
+            self._unsaved -= len(batch)
+            self.bell.set()
+
+    async def _save(self, batch: Sequence[Outcome]) -> Sequence[Outcome]:
+        """Saves until the catalog takes it: an outcome dropped would be work done twice, an hour's outage many."""
+        attempt = 0
+        while True:
+            try:
+                return await self._catalog.save(batch)
+            except errors.CatalogUnavailable as error:
+                attempt += 1
+                log.warning("catalog_unavailable", error=str(error), attempt=attempt)
+                await self._clock.sleep(min(30.0, 2.0**attempt) * (0.5 + self._clock.chance() / 2))
+
+    async def _heartbeat_forever(self) -> None:
+        while True:
+            await self._clock.sleep(HEARTBEAT)
+            try:
+                await self._catalog.heartbeat()
+            except errors.CatalogUnavailable as error:
+                log.warning("heartbeat_failed", error=str(error))
+
+    async def _drain(self) -> None:
+        """Waits for what is under way, and until it is saved."""
+        if self._tasks:
+            await asyncio.wait(set(self._tasks))
+        while self._unsaved:
+            self.bell.clear()
+            await self.bell.wait()
+
+
+LOGGED = {
+    Event.STORED: "transferred",
+    Event.VERIFIED: "verified",
+    Event.RETRY_SCHEDULED: "attempt_failed",
+    Event.FAILED: "parked",
+    Event.LOST: "lost",
+    Event.UNAVAILABLE: "unavailable",
+    Event.EXTERNAL: "external",
+    Event.DAMAGED: "damaged",
+}
+
+
+async def _end(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    """Cancels what still runs and waits until it is gone."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
