@@ -112,6 +112,10 @@ class SqlCatalog:
     async def note_upload(self, entry: Entry, *, facts: Mapping[str, Any]) -> Entry:
         return await self.database.write(lambda tx: work.note_upload(tx, entry, facts))
 
+    async def counts(self) -> Mapping[str, Mapping[str, int]]:
+        async with self.database.read() as conn:
+            return await work.counts(conn)
+
     async def next_due(self, *, sources: Collection[str]) -> float | None:
         async with self.database.read() as conn:
             return await work.next_due(conn, await self.database.now(), sources)

@@ -247,6 +247,14 @@ async def hand_back(tx: Tx, actor: str, workers: Collection[str], reason: str) -
     return len(steps)
 
 
+async def counts(conn: AsyncConnection) -> dict[str, dict[str, int]]:
+    """Renditions by source and state."""
+    found: dict[str, dict[str, int]] = {}
+    for row in (await conn.execute(sa.select(R.source, R.state, sa.func.count()).group_by(R.source, R.state))).all():
+        found.setdefault(row.source, {})[row.state] = row[2]
+    return found
+
+
 async def next_due(conn: AsyncConnection, now: datetime, sources: Collection[str]) -> float | None:
     """Seconds until something is due to be transferred or verified."""
     first: list[float] = []

@@ -172,5 +172,8 @@ class Catalog(Protocol):
         Raises StaleEntry when the claim is lost.
         """
 
+    async def counts(self) -> Mapping[str, Mapping[str, int]]:
+        """Renditions by source and state."""
+
     async def next_due(self, *, sources: Collection[str]) -> float | None:
         """Seconds until the next entry is due for a transfer or a verification (0 when one is), None when none ever will be."""

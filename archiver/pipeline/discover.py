@@ -66,6 +66,11 @@ class Discovery:
         self._source = provider.source
         self._log = log.bind(source=provider.source)
 
+    @property
+    def kind(self) -> str:
+        """The provider's name in the configuration."""
+        return self._provider.kind
+
     async def poll(self) -> Pass:
         """One poll: every list, then what is open, then what has vanished, then rooms.
 

@@ -1,0 +1,176 @@
+"""One full cycle: poll every source once while the pump works, until nothing is due."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import structlog
+
+from archiver.domain import errors
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+
+    from archiver.domain.ports import Clock
+    from archiver.domain.work import Catalog
+    from archiver.pipeline.discover import Discovery, Pass
+    from archiver.pipeline.health import Health
+    from archiver.pipeline.pump import Pump
+    from archiver.pipeline.tally import Tally
+
+log = structlog.get_logger()
+
+POLL_LEASE = 60.0  # seconds; renewed while the poll goes on
+WAITED_FOR = 60.0  # retries that come due within this many seconds are waited for …
+WAITED_IN_ALL = 300.0  # … this long at most
+TAKES_TURNS = 1.0  # seconds between tries to get a source that another process is polling
+
+
+@asynccontextmanager
+async def holding(catalog: Catalog, clock: Clock, name: str, *, wait: bool) -> AsyncIterator[bool]:
+    """Holds the lease `name` while the block runs, renewing it; yields False at once when it is taken and `wait` is off."""
+    while not await catalog.acquire(name, seconds=POLL_LEASE):
+        if not wait:
+            yield False
+            return
+        await clock.sleep(TAKES_TURNS)
+
+    async def renew() -> None:
+        while True:
+            await clock.sleep(POLL_LEASE / 4)
+            try:
+                await catalog.acquire(name, seconds=POLL_LEASE)
+            except errors.CatalogUnavailable as error:
+                log.warning("lease_not_renewed", lease=name, error=str(error))
+
+    pulse = asyncio.create_task(renew())
+    try:
+        yield True
+    finally:
+        pulse.cancel()
+        await asyncio.gather(pulse, return_exceptions=True)
+        try:
+            await catalog.surrender(name)
+        except errors.CatalogUnavailable as error:
+            log.warning("lease_not_surrendered", lease=name, error=str(error))
+
+
+async def poll(discovery: Discovery, source: str, *, catalog: Catalog, health: Health, clock: Clock, wait: bool) -> Pass | None:
+    """One poll of a source under its lease; None when another process has it (and `wait` is off).
+
+    Raises ProviderError and CatalogUnavailable; a provider's failure counts against its circuit.
+    """
+    began = clock.monotonic()
+    async with holding(catalog, clock, f"poll:{source}", wait=wait) as ours:
+        if not ours:
+            return None
+        try:
+            seen = await discovery.poll()
+        except errors.ProviderError as error:
+            health.failed(source, error)
+            log.warning("poll_failed", source=source, error=str(error), kind=type(error).__name__)
+            raise
+    health.succeeded(source)
+    took = round(clock.monotonic() - began, 3)
+    log.info("polled", source=source, listed=seen.listed, new=seen.new, complete=seen.complete, seconds=took)
+    return seen
+
+
+class Enough:
+    """Decides when a one-shot run has waited long enough for what is still to come."""
+
+    def __init__(self, *, catalog: Catalog, health: Health, clock: Clock, sources: list[str], listed: asyncio.Event) -> None:
+        self._catalog = catalog
+        self._health = health
+        self._clock = clock
+        self._sources = sources
+        self._listed = listed
+        self._idle_since: float | None = None
+
+    async def __call__(self) -> bool:
+        """Asked when the pump is idle: True ends the run."""
+        if not self._listed.is_set():
+            return False
+        now = self._clock.monotonic()
+        if self._idle_since is None:
+            self._idle_since = now
+        try:
+            due = await self._catalog.next_due(sources=self._sources)
+        except errors.CatalogUnavailable:
+            due = WAITED_FOR
+        opens = self._health.opens_at()
+        if due is not None and opens is not None:
+            due = max(due, (opens - self._clock.now()).total_seconds())
+        return due is None or due > WAITED_FOR or now - self._idle_since > WAITED_IN_ALL
+
+
+async def sync(
+    *,
+    discoveries: Mapping[str, Discovery],
+    pump: Pump,
+    catalog: Catalog,
+    health: Health,
+    clock: Clock,
+    tally: Tally,
+    stop: asyncio.Event,
+    on_poll: Callable[[str, Pass], None] | None = None,
+) -> None:
+    """Polls each source once and works until nothing is due (contract.md, "How sync and backfill end").
+
+    A source whose poll fails is noted in the tally; the others go on. Raises CatalogUnavailable.
+    """
+
+    async def one(source: str, discovery: Discovery) -> None:
+        try:
+            seen = await poll(discovery, source, catalog=catalog, health=health, clock=clock, wait=True)
+        except errors.ProviderError as error:
+            tally.sources[source].failure = error
+            return
+        if seen is not None:
+            tally.passed(source, seen)
+            if on_poll is not None:
+                on_poll(source, seen)
+        pump.bell.set()
+
+    await alongside(
+        pump=pump,
+        jobs=[one(source, discovery) for source, discovery in discoveries.items()],
+        enough=lambda listed: Enough(catalog=catalog, health=health, clock=clock, sources=list(discoveries), listed=listed),
+        stop=stop,
+    )
+
+
+async def alongside(
+    *,
+    pump: Pump,
+    jobs: list[Coroutine[None, None, None]],
+    enough: Callable[[asyncio.Event], Callable[[], Awaitable[bool]]],
+    stop: asyncio.Event,
+) -> None:
+    """Runs listing jobs beside the pump; the pump goes on until they have ended and it is `enough`, or until `stop`."""
+    listed = asyncio.Event()
+
+    async def list_all() -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                for job in jobs:
+                    group.create_task(job)
+        finally:
+            listed.set()
+            pump.bell.set()
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            listing = group.create_task(list_all())
+            await pump.run(until=enough(listed), stop=stop)
+            listing.cancel()  # only a stop leaves it unfinished
+    except BaseExceptionGroup as failures:
+        raise first_of(failures) from None
+
+
+def first_of(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first failure of a group, whatever the nesting."""
+    first = failures.exceptions[0]
+    return first_of(first) if isinstance(first, BaseExceptionGroup) else first
