@@ -32,7 +32,7 @@ def install() -> Path:
 
 @contextlib.contextmanager
 def localstack(given: str | None = None) -> Iterator[S3Server]:
-    """Start a server for the length of the block (4 s, 450 MB), or use the one that listens at `given`."""
+    """Start a server for the length of the block (1 to 4 s, 450 MB), or use the one that listens at `given`."""
     if given:
         yield S3Server(endpoint_url=given.rstrip("/"))
         return
@@ -77,7 +77,7 @@ def _serves(url: str) -> bool:
 
 
 def main() -> None:
-    """Keep one server for developers, who point ARCHIVER_TEST_LOCALSTACK at it to save the four seconds."""
+    """Keep one server for developers, who point ARCHIVER_TEST_LOCALSTACK at it to save that."""
     if sys.argv[1:] == ["--install"]:
         print(install())
         return
