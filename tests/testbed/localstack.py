@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.testbed.cached_venv import cached_venv
-from tests.testbed.process import bound_to_us, free_port, running
+from tests.testbed.process import bound_to_us, reserved_port, running
 from tests.testbed.s3 import S3Server
 from tests.testbed.scratch import scratch
 
@@ -37,8 +37,7 @@ def localstack(given: str | None = None) -> Iterator[S3Server]:
         yield S3Server(endpoint_url=given.rstrip("/"))
         return
     python = install() / "bin" / "python"
-    with scratch("localstack") as folder:
-        port = free_port()
+    with scratch("localstack") as folder, reserved_port() as port:
         url = f"http://127.0.0.1:{port}"
         # SIGKILL at once: nothing of it is worth keeping, and after SIGTERM some of its processes stay.
         with running(
@@ -77,7 +76,7 @@ def _serves(url: str) -> bool:
 
 
 def main() -> None:
-    """Keep one server for developers, who point ARCHIVER_TEST_LOCALSTACK at it to save that."""
+    """Keep one server for developers, who point ARCHIVER_TEST_LOCALSTACK at it to save its start."""
     if sys.argv[1:] == ["--install"]:
         print(install())
         return

@@ -20,7 +20,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from tests.testbed.cached_venv import cached_venv
 from tests.testbed.missing import Missing
-from tests.testbed.process import bound_to_us, free_port, running
+from tests.testbed.process import bound_to_us, reserved_port, running
 from tests.testbed.scratch import scratch
 
 COMPONENT = "PostgreSQL"
@@ -137,10 +137,10 @@ def _binaries() -> Path:
 @contextlib.contextmanager
 def _started(binaries: Path) -> Iterator[str]:
     user = _unprivileged()
-    with scratch("postgres", in_memory=True) as folder:
+    with scratch("postgres", in_memory=True) as folder, reserved_port() as port:
         if user:
             shutil.chown(folder, user, user)
-        data, port = folder / "data", free_port()
+        data = folder / "data"
         initdb = [str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust", "-N", "--no-locale", "-E", "UTF8"]
         done = subprocess.run(bound_to_us(initdb, user=user), capture_output=True, text=True, check=False, cwd="/")
         if done.returncode != 0:

@@ -11,11 +11,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 
-def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that was free a moment ago; whoever binds it retries when somebody was faster."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+@contextlib.contextmanager
+def reserved_port() -> Iterator[int]:
+    """Hold a TCP port of 127.0.0.1 for the length of the block, for a server that binds it with SO_REUSEADDR, as all of them do.
+
+    Bound and not listening, it is given to nobody who asks for just any port, and Linux lets the server have it all the same.
+    """
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
 
 
 def bound_to_us(command: Sequence[str], *, signal_name: str = "KILL", user: str | None = None) -> list[str]:
