@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect
     from sqlalchemy.types import TypeEngine
 
-ISO = "%Y-%m-%dT%H:%M:%S.%fZ"
 Big = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # SQLite numbers rows by itself only for INTEGER
 
 
@@ -37,14 +36,17 @@ class Instant(sa.types.TypeDecorator[datetime]):
             return None
         if value.tzinfo is None:
             raise ValueError(f"an instant needs a zone, got {value!r}")
-        return value if dialect.name == "postgresql" else value.astimezone(UTC).strftime(ISO)
+        if dialect.name == "postgresql":
+            return value
+        # Not strftime: it writes the year 999 with three digits, which sorts wrongly and cannot be read back.
+        return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002 -- SQLAlchemy's signature
         if value is None:
             return None
         if isinstance(value, datetime):
             return value.astimezone(UTC)
-        return datetime.strptime(value, ISO).replace(tzinfo=UTC)
+        return datetime.fromisoformat(value.removesuffix("Z")).replace(tzinfo=UTC)
 
 
 class Json(sa.types.TypeDecorator[Any]):
