@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import json
-from datetime import UTC, timedelta
+from datetime import UTC
 from urllib.parse import urlsplit
 
 import pytest
@@ -102,7 +102,7 @@ async def test_the_window_on_date_created_is_closed_at_the_start_and_open_at_the
 
 
 async def test_grouping_and_source_sids_narrow_a_list(crowd, sdk):
-    recording = crowd.world.recordings[sorted(known(crowd))[0]]
+    recording = crowd.world.recordings[min(known(crowd))]
     of_room = known(crowd, lambda each: each.room_id == recording.room_id)
     of_person = known(crowd, lambda each: each.room_id == recording.room_id and each.participant_id == recording.participant_id)
     listing = sdk.video.v1.recordings
@@ -119,7 +119,7 @@ async def test_grouping_and_source_sids_narrow_a_list(crowd, sdk):
 
 
 async def test_a_rooms_recordings_are_listed_in_pages_of_up_to_a_thousand(crowd, sdk):
-    recording = crowd.world.recordings[sorted(known(crowd))[0]]
+    recording = crowd.world.recordings[min(known(crowd))]
     found = await sids(lambda: sdk.video.v1.rooms(recording.room_id).recordings.list(page_size=1000))
 
     assert set(found) == known(crowd, lambda each: each.room_id == recording.room_id)
