@@ -74,6 +74,8 @@ def prepare(engine: sa.Engine) -> None:
 
 def translated(error: Exception, *, where: str) -> CatalogError:
     """Our error for a foreign one; its text names no statement and no parameter."""
+    if isinstance(error, UnicodeError):
+        return CatalogError(f"the catalog at {where} refused: text with a lone surrogate, which its reader should have escaped")
     original = getattr(error, "orig", None) or error
     text = str(original).strip().splitlines()[0] if str(original).strip() else type(original).__name__
     if isinstance(error, OSError | sa.exc.OperationalError | sa.exc.InterfaceError | sa.exc.TimeoutError):
@@ -126,7 +128,7 @@ class Database:
                 if attempt == TRIES or not lost_race(error):
                     raise translated(error, where=self.where) from None
                 await asyncio.sleep(0.02 * 2**attempt)
-            except (OSError, sa.exc.SQLAlchemyError) as error:
+            except (OSError, UnicodeError, sa.exc.SQLAlchemyError) as error:
                 raise translated(error, where=self.where) from None
         raise AssertionError("the last try returns or raises")
 

@@ -64,6 +64,20 @@ class Json(sa.types.TypeDecorator[Any]):
         return None if value is None else json.loads(value)
 
 
+class Diagnostic(sa.types.TypeDecorator[str]):
+    """Text of uncertain origin: errors, refused rows. What databases refuse (NUL, lone surrogates) is kept escaped, because a
+    reason that cannot be written down would stop the work on everything else in its batch.
+    """
+
+    impl = sa.Text()
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 -- SQLAlchemy's signature
+        if value is None or (value.isascii() and "\0" not in value):
+            return value
+        return value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+
+
 NAMING = {
     "ix": "ix_%(column_0_N_label)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -73,8 +87,8 @@ NAMING = {
 metadata = sa.MetaData(naming_convention=NAMING)
 
 
-def _text(name: str, **options: Any) -> sa.Column[str]:
-    return sa.Column(name, sa.Text, nullable=False, server_default="", **options)
+def _text(name: str, kind: type[TypeEngine[str]] = sa.Text) -> sa.Column[str]:
+    return sa.Column(name, kind, nullable=False, server_default="")
 
 
 def _count(name: str) -> sa.Column[int]:
@@ -150,7 +164,7 @@ renditions = sa.Table(
     sa.Column("checked_at", Instant),
     sa.Column("retain_until", Instant),
     _text("lock_mode"),
-    _text("error"),
+    _text("error", Diagnostic),
     _text("error_kind"),
     sa.Column("changed_at", Instant, nullable=False),
     sa.UniqueConstraint("recording_pk", "name"),
@@ -193,7 +207,7 @@ ledger = sa.Table(
     _text("rendition"),
     _text("from_state"),
     _text("to_state"),
-    _text("reason"),
+    _text("reason", Diagnostic),
     sa.Column("data", Json),
     sa.Column("seq", Big),
     sa.Column("segment", sa.Integer),
@@ -212,7 +226,7 @@ sources = sa.Table(
     sa.Column("covered_since", Instant),
     sa.Column("last_complete_pass", Instant),
     sa.Column("last_started", Instant),
-    _text("problem"),
+    _text("problem", Diagnostic),
 )
 
 passes = sa.Table(
@@ -230,7 +244,7 @@ passes = sa.Table(
     _count("new"),
     _count("requests"),
     _text("ids_sha256"),
-    _text("problem"),
+    _text("problem", Diagnostic),
 )
 sa.Index("ix_passes_window", passes.c.source, passes.c.listing, passes.c.first_day, passes.c.last_day, passes.c.id)
 
@@ -261,8 +275,8 @@ quarantine = sa.Table(
     sa.Column("id", Big, primary_key=True, autoincrement=True),
     sa.Column("source", sa.Text, nullable=False),
     sa.Column("fingerprint", sa.Text, nullable=False),
-    sa.Column("reason", sa.Text, nullable=False),
-    sa.Column("raw", sa.Text, nullable=False),
+    sa.Column("reason", Diagnostic, nullable=False),
+    sa.Column("raw", Diagnostic, nullable=False),
     sa.Column("first_seen_at", Instant, nullable=False),
     sa.UniqueConstraint("source", "fingerprint"),
 )
