@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -48,6 +48,7 @@ class _Changed:
     pk: int
     item: Listed
     values: dict[str, Any]
+    before: Any  # the row as it stands
     other_content: bool  # announces other bytes than when it was last seen completed
 
 
@@ -82,10 +83,11 @@ async def add_page(tx: Tx, actor: str, source: str, kind: str, listed: Sequence[
         if item.status is ProviderStatus.DELETED:
             continue
         values = facts(item)
-        if values["fingerprint"] != row.fingerprint or row.gone_looks:
+        if values["fingerprint"] != row.fingerprint or row.gone_looks or row.status != item.status.value:
             had_content = bool(row.content) or row.status == ProviderStatus.FAILED.value
             other = had_content and bool(values["content"]) and values["content"] != row.content
-            changed.append(_Changed(pk=row.id, item=item, values=values, other_content=other))
+            values["content"] = values["content"] or row.content  # a status in between says nothing of the bytes
+            changed.append(_Changed(pk=row.id, item=item, values=values, before=row, other_content=other))
     if fresh:
         await _insert(tx, actor, source, kind, fresh, priority)
     if changed:
@@ -146,6 +148,12 @@ def _why(item: Listed, state: State) -> str:
 
 
 async def _update(tx: Tx, actor: str, source: str, changed: Sequence[_Changed], priority: int) -> None:
+    r = renditions.c
+    query = sa.select(r.id, r.recording_pk, r.name, r.state).where(r.recording_pk.in_([c.pk for c in changed]))
+    have: dict[int, dict[str, Any]] = {}
+    for row in (await tx.conn.execute(query.order_by(r.id).with_for_update())).all():
+        have.setdefault(row.recording_pk, {})[row.name] = row
+    changed = [_put_off(c) if any(row.state == "transferring" for row in have.get(c.pk, {}).values()) else c for c in changed]
     columns: dict[str, Any] = {name: sa.bindparam(f"v_{name}") for name in changed[0].values}
     statement = (
         sa.update(recordings)
@@ -153,15 +161,18 @@ async def _update(tx: Tx, actor: str, source: str, changed: Sequence[_Changed], 
         .values(**columns, changed_at=tx.now, looked_at=tx.now, gone_looks=0, gone_at=None)
     )
     await tx.execute(statement, [{"pk": c.pk, **{f"v_{k}": v for k, v in c.values.items()}} for c in changed])
-    r = renditions.c
-    query = sa.select(r.id, r.recording_pk, r.name, r.state).where(r.recording_pk.in_([c.pk for c in changed]))
-    have: dict[int, dict[str, Any]] = {}
-    for row in (await tx.conn.execute(query)).all():
-        have.setdefault(row.recording_pk, {})[row.name] = row
     missing = [(c.pk, c.item, [name for name in c.item.renditions if name not in have.get(c.pk, {})]) for c in changed]
     await _insert_renditions(tx, actor, source, missing, priority)
     steps = [step for c in changed for row in have.get(c.pk, {}).values() if (step := _step(source, c, row)) is not None]
     await take(tx, actor, steps, due_at=tx.now, attempts=0, priority=priority, error_kind="", worker="")
+
+
+def _put_off(changed: _Changed) -> _Changed:
+    """Other content announced while bytes are under way, which may be the old ones: to be noticed when they have arrived."""
+    if not changed.other_content:
+        return changed
+    values = {**changed.values, "content": changed.before.content, "fingerprint": changed.before.fingerprint}
+    return replace(changed, values=values, other_content=False)
 
 
 def _step(source: str, changed: _Changed, row: Any) -> Step | None:
