@@ -139,8 +139,13 @@ _SCHEDULE = (
 )
 
 _RETENTION = (
-    _key("max_share", share(), 0.10, "One apply or release run may delete at most this share of the catalog …"),
-    _key("max_count", whole(0, 10**9, 500), 500, "… and at most this many renditions; more needs --max-count on the command."),
+    _key("max_share", share(), 0.10, "One apply or release run may delete at most this share of the catalog."),
+    _key(
+        "max_count",
+        whole(0, 10**9, 500),
+        500,
+        "One such run may delete at most this many renditions; more needs --max-count on the command.",
+    ),
 )
 
 _ATTEST = (_key("key_file", path(), "", "Ed25519 private key, made by `archiver attest key`."),)

@@ -211,7 +211,7 @@ def secret(accepted: str = "text without spaces or line breaks", pattern: str = 
     return Kind(
         word="secret",
         accepted=accepted,
-        example='"…"',
+        example="",
         json={"type": "string"},
         read=read,
         show=lambda value: "" if value is None else MASK,

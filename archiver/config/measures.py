@@ -48,7 +48,10 @@ def provider_deletion(least: timedelta, most: timedelta) -> Kind:
             return None
         if not isinstance(raw, str) or not raw.startswith("after:"):
             raise Unacceptable(described(raw))
-        length: timedelta = parsed(raw.removeprefix("after:"), parse_duration)
+        try:
+            length: timedelta = parsed(raw.removeprefix("after:"), parse_duration)
+        except Unacceptable as error:
+            raise Unacceptable(described(raw), hint=error.hint) from None
         bounded(raw, length, least, most)
         return length
 

@@ -52,10 +52,16 @@ def read_group(group: Group, keys: tuple[Key, ...], findings: Findings) -> Read:
             _take(read, key, given, twin, findings)
         except Unacceptable as error:
             read.bad.add(key.name)
-            accepted = error.accepted or f"{key.kind.accepted}, e.g. {key.kind.example}"
+            name = f"{key.name}_file" if twin else key.name
             place = (twin or given or group).place
-            findings.problems.append(problem(place, f"{group.label}.{key.name}", error.found, accepted, error.hint))
+            findings.problems.append(problem(place, f"{group.label}.{name}", error.found, _accepted(key, error), error.hint))
     return read
+
+
+def _accepted(key: Key, error: Unacceptable) -> str:
+    if error.accepted:
+        return error.accepted
+    return f"{key.kind.accepted}, e.g. {key.kind.example}" if key.kind.example else key.kind.accepted
 
 
 def _take(read: Read, key: Key, given: Given | None, twin: Given | None, findings: Findings) -> None:
