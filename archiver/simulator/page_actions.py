@@ -222,7 +222,11 @@ def deletes(source: Source, pick: Callable[[Recording], bool] = lambda _: True) 
 def _newest(world: World, source: Source, pick: Callable[[Recording], bool]) -> Recording | None:
     now = world.now()
     completed = (each for each in world.recordings.values() if each.source is source and each.phase(now) is Phase.COMPLETED)
-    return max((each for each in completed if each.is_listed(now) and pick(each)), key=lambda each: (each.started_at, each.id), default=None)
+    return max(
+        (each for each in completed if each.is_listed(now) and pick(each)),
+        key=lambda each: (each.started_at, each.id),
+        default=None,
+    )
 
 
 def _uuid(seed: str) -> str:
