@@ -12,6 +12,7 @@ from archiver.domain import errors
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+    from datetime import timedelta
 
     from archiver.domain.ports import Clock
     from archiver.domain.work import Catalog
@@ -57,8 +58,18 @@ async def holding(catalog: Catalog, clock: Clock, name: str, *, wait: bool) -> A
             log.warning("lease_not_surrendered", lease=name, error=str(error))
 
 
-async def poll(discovery: Discovery, source: str, *, catalog: Catalog, health: Health, clock: Clock, wait: bool) -> Pass | None:
-    """One poll of a source under its lease; None when another process has it (and `wait` is off).
+async def poll(
+    discovery: Discovery,
+    source: str,
+    *,
+    catalog: Catalog,
+    health: Health,
+    clock: Clock,
+    wait: bool,
+    unless_since: timedelta | None = None,
+) -> Pass | None:
+    """One poll of a source under its lease; None when another process has it (and `wait` is off), or polled it within
+    `unless_since`.
 
     Raises ProviderError and CatalogUnavailable; a provider's failure counts against its circuit.
     """
@@ -66,6 +77,10 @@ async def poll(discovery: Discovery, source: str, *, catalog: Catalog, health: H
     async with holding(catalog, clock, f"poll:{source}", wait=wait) as ours:
         if not ours:
             return None
+        if unless_since is not None:
+            last = (await catalog.source_state(source)).last_started
+            if last is not None and clock.now() - last < unless_since:
+                return None
         try:
             seen = await discovery.poll()
         except errors.ProviderError as error:

@@ -21,6 +21,7 @@ class SourceTally:
     stored: int = 0
     verified: int = 0
     failed: int = 0
+    damaged: int = 0
     lost: int = 0
     bytes: int = 0
     problems: list[str] = field(default_factory=list)
@@ -51,8 +52,10 @@ class Tally:
             mine.bytes += outcome.facts.get("size") or 0
         elif outcome.event is Event.VERIFIED:
             mine.verified += 1
-        elif outcome.event in (Event.FAILED, Event.DAMAGED):
+        elif outcome.event is Event.FAILED:
             mine.failed += 1
+        elif outcome.event is Event.DAMAGED:
+            mine.damaged += 1
         elif outcome.event is Event.LOST:
             mine.lost += 1
 

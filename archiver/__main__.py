@@ -1,0 +1,16 @@
+"""`python -m archiver` and the `archiver` command."""
+
+from __future__ import annotations
+
+import sys
+
+from archiver.cli.root import main as run
+
+
+def main() -> None:
+    """Ends the process with the command's exit code."""
+    sys.exit(run())
+
+
+if __name__ == "__main__":
+    main()

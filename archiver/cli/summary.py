@@ -1,0 +1,75 @@
+"""What a sync or a backfill did: its document, its table and its exit code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from archiver.cli import exits
+from archiver.config import format_size
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from archiver.pipeline.tally import Tally
+
+UNFINISHED = ("due", "transferring", "stored", "failed", "damaged")
+COLUMNS = ("listed", "new", "stored", "verified", "failed", "lost")
+
+
+def exit_code(tally: Tally, before: Mapping[str, Mapping[str, int]], after: Mapping[str, Mapping[str, int]]) -> int:
+    """The one exit code of a run, from what it did and what the catalog held before and after."""
+    codes = []
+    for name, mine in tally.sources.items():
+        was, now = before.get(name, {}), after.get(name, {})
+        if mine.failure is not None:
+            codes.append(exits.of_error(mine.failure))
+        if mine.damaged:
+            codes.append(exits.INTEGRITY)
+        if mine.problems or now.get("lost", 0) > was.get("lost", 0):
+            codes.append(exits.GAP)
+        if any(now.get(state, 0) for state in UNFINISHED):
+            codes.append(exits.SOME_FAILED)
+    return exits.worst(codes)
+
+
+def document(schema: str, tally: Tally, *, seconds: float, code: int) -> dict[str, Any]:
+    """`archiver.sync/1` and `archiver.backfill/1`; sizes in bytes, durations in seconds."""
+    sources = [
+        {
+            "name": name,
+            **{column: getattr(mine, column) for column in COLUMNS},
+            "damaged": mine.damaged,
+            "bytes": mine.bytes,
+            "problems": [*mine.problems, *([str(mine.failure)] if mine.failure else [])],
+        }
+        for name, mine in tally.sources.items()
+    ]
+    return {"schema": schema, "sources": sources, "seconds": round(seconds, 3), "exit_code": code}
+
+
+def table(tally: Tally, *, seconds: float) -> Table:
+    """The same for people."""
+    total = tally.total("bytes")
+    rate = f", {format_size(int(total / seconds))}/s" if seconds > 0 and total else ""
+    caption = f"{format_size(total)} in {seconds:.1f} s{rate}"
+    found = Table(caption=caption, caption_justify="left", show_edge=False, pad_edge=False)
+    found.add_column("source")
+    for column in (*COLUMNS, "size"):
+        found.add_column(column, justify="right")
+    for name, mine in tally.sources.items():
+        found.add_row(name, *(f"{getattr(mine, column):,}" for column in COLUMNS), format_size(mine.bytes))
+    if len(tally.sources) > 1:
+        found.add_section()
+        found.add_row("all", *(f"{tally.total(column):,}" for column in COLUMNS), format_size(total), style="bold")
+    return found
+
+
+def problems(tally: Tally) -> list[str]:
+    """What a person should read besides the table, one sentence each."""
+    return [
+        f"{name}: {text}"
+        for name, mine in tally.sources.items()
+        for text in [*mine.problems, *([str(mine.failure)] if mine.failure else [])]
+    ]

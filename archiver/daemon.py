@@ -1,0 +1,212 @@
+"""The daemon: what runs when, side by side, and how it all stops.
+
+APScheduler only rings: its jobs set events, and the work runs in this file's TaskGroup, because the scheduler's own shutdown
+cancels what it runs (F15) and its default grace drops a ring that comes a second late (F16).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from datetime import UTC, timedelta
+from typing import TYPE_CHECKING, Self
+
+import structlog
+from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from archiver.app import VERSION
+from archiver.catalog import reports
+from archiver.domain import errors
+from archiver.pipeline.cycle import first_of, poll
+from archiver.web import View, serve
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+
+    from archiver.app import App
+    from archiver.pipeline.pump import Pump
+
+log = structlog.get_logger()
+
+DRAIN = 25.0  # seconds for what is under way; handing back and closing take the rest of the 30 that users are promised
+TICK = 0.5  # seconds between the loop's own pulse
+BLOCKED = 1.0  # a pulse this late says that something held the loop
+COUNTS = timedelta(seconds=15)  # how often gauges are refreshed
+STALLED = 2  # poll intervals without a complete pass after which a source counts as stalled (I20)
+
+
+class Bells:
+    """One event for each periodic job, rung by the scheduler and by whoever wants the job to run now."""
+
+    def __init__(self, missed: Callable[[str], None]) -> None:
+        self._scheduler = AsyncIOScheduler(timezone=UTC)
+        self._missed = missed
+        self._scheduler.add_listener(self._on_missed, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES | EVENT_JOB_ERROR)
+
+    def every(self, name: str, interval: timedelta) -> asyncio.Event:
+        """A new event that rings now and then every `interval`."""
+        event = asyncio.Event()
+        event.set()
+        self._scheduler.add_job(
+            event.set,
+            "interval",
+            id=name,
+            seconds=interval.total_seconds(),
+            jitter=min(10.0, interval.total_seconds() / 10),
+            misfire_grace_time=None,
+            coalesce=True,
+            max_instances=1,
+        )
+        return event
+
+    def _on_missed(self, event: object) -> None:
+        job = str(getattr(event, "job_id", "unknown"))
+        self._missed(job.partition(":")[0])
+        log.warning("schedule_missed", job=job)
+
+    def __enter__(self) -> Self:
+        self._scheduler.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._scheduler.shutdown(wait=False)
+
+
+class Daemon:
+    """Everything that runs until SIGTERM, over one opened App."""
+
+    def __init__(self, app: App, stop: asyncio.Event) -> None:
+        self._app = app
+        self._stop = stop
+        self._started = app.clock.now()
+        self._web_url = ""
+
+    async def run(self) -> None:
+        """Works until `stop` is set, then drains; cancelling it stops at once. Claims are handed back by `open_app`."""
+        app = self._app
+        pump = app.pump()
+        async with AsyncExitStack() as stack:
+            bells = stack.enter_context(Bells(app.metrics.schedule_missed))
+            await self._open_web(stack)
+            try:
+                async with asyncio.TaskGroup() as group:
+                    background = [group.create_task(job) for job in self._jobs(bells, pump)]
+                    working = group.create_task(pump.run(stop=self._stop))
+                    log.info("started", version=VERSION, sources=list(app.providers), web=self._web_url)
+                    await self._stop.wait()
+                    log.info("draining", seconds=DRAIN)
+                    for task in background:
+                        task.cancel()
+                    done, _ = await asyncio.wait({working}, timeout=DRAIN)
+                    if not done:
+                        log.warning("drain_cut_short", seconds=DRAIN)
+                        working.cancel()
+            except BaseExceptionGroup as failures:
+                raise first_of(failures) from None
+        log.info("stopped")
+
+    def _jobs(self, bells: Bells, pump: Pump) -> list[Coroutine[None, None, None]]:
+        """One line for each periodic job."""
+        app = self._app
+        polls = [self._polling(name, bells.every(f"poll:{name}", app.source(name).poll_every), pump) for name in app.providers]
+        return [
+            *polls,
+            self._repeating("counts", bells.every("counts", COUNTS), self._count),
+            self._watching(),
+        ]
+
+    async def _repeating(self, name: str, bell: asyncio.Event, act: Callable[[], Awaitable[None]]) -> None:
+        """Runs `act` at every ring; a failure is told and the next ring tries again."""
+        while True:
+            await bell.wait()
+            bell.clear()
+            try:
+                await act()
+            except errors.ArchiverError as error:
+                log.warning("job_failed", job=name, error=str(error), kind=type(error).__name__)
+            except Exception:
+                log.exception("job_failed", job=name)
+
+    async def _polling(self, source: str, bell: asyncio.Event, pump: Pump) -> None:
+        app = self._app
+        discovery = app.discovery(source)
+        every = app.source(source).poll_every
+
+        async def once() -> None:
+            seen = await poll(
+                discovery,
+                source,
+                catalog=app.catalog,
+                health=app.health,
+                clock=app.clock,
+                wait=False,
+                unless_since=every / 2,
+            )
+            if seen is not None and seen.complete:
+                app.metrics.pass_completed(source, app.clock.now())
+            pump.bell.set()
+
+        await self._repeating(f"poll:{source}", bell, once)
+
+    async def _count(self) -> None:
+        """Gauges from the same query that `status` shows (I25)."""
+        app = self._app
+        async with app.database.read() as conn:
+            counts = await reports.state_counts(conn)
+            oldest = await reports.oldest_unarchived(conn, await app.database.now())
+        app.metrics.count_recordings(counts)
+        for source in app.providers:
+            age = oldest.get(source)
+            app.metrics.set_oldest_unarchived(source, None if age is None else timedelta(seconds=age))
+            remaining = getattr(app.providers[source], "ratelimit_remaining", None)
+            if remaining is not None:
+                app.metrics.set_ratelimit_remaining(source, remaining)
+
+    async def _watching(self) -> None:
+        """Tells when something held the loop: everything else here is late then, too."""
+        clock = self._app.clock
+        while True:
+            before = clock.monotonic()
+            await clock.sleep(TICK)
+            late = clock.monotonic() - before - TICK
+            if late > BLOCKED:
+                log.warning("loop_blocked", seconds=round(late, 3))
+
+    # -- the web page ----------------------------------------------------------------------------------------------
+
+    async def _open_web(self, stack: AsyncExitStack) -> None:
+        app = self._app
+        web = app.settings.web
+        if not web.listen:
+            return
+        view = View(
+            database=app.database,
+            sources=app.settings.sources,
+            metrics=app.metrics,
+            clock=app.clock,
+            problems=self.problems,
+            full_key=app.storage.full_key,
+            version=VERSION,
+            users=web.users,
+            tokens=web.tokens,
+        )
+        server = await stack.enter_async_context(serve(view, host=web.host, port=web.port))
+        self._web_url = server.url
+
+    async def problems(self) -> list[str]:
+        """Why the daemon is not ready, one sentence each; empty when it is (contract.md, /readyz)."""
+        app = self._app
+        found = app.health.problems()
+        try:
+            async with asyncio.timeout(2):
+                for name in app.providers:
+                    state = await app.catalog.source_state(name)
+                    every = app.source(name).poll_every
+                    last = state.last_complete_pass or self._started
+                    if app.clock.now() - last > STALLED * every and app.clock.now() - self._started > STALLED * every:
+                        age = int((app.clock.now() - last).total_seconds())
+                        found.append(f"{name}: no complete pass for {age} s" + (f" ({state.problem})" if state.problem else ""))
+        except (errors.CatalogError, TimeoutError) as error:
+            found.append(f"the catalog cannot be reached: {error}" if str(error) else "the catalog does not answer within 2 s")
+        return found
