@@ -64,6 +64,7 @@ class MediaFile:
     seed: str
     size_hint: int = 0
     encrypted: bool = False
+    untyped: bool = False  # sent as binary/octet-stream: upstream types are not always audio/* or video/* (providers.md 2.6)
 
     @property
     def extension(self) -> str:
@@ -71,7 +72,9 @@ class MediaFile:
 
     @property
     def content_type(self) -> str:
-        return "application/octet-stream" if self.encrypted else _FORMS[self.kind][2]
+        if self.encrypted:
+            return "application/octet-stream"
+        return "binary/octet-stream" if self.untyped else _FORMS[self.kind][2]
 
     @property
     def size(self) -> int:

@@ -172,6 +172,18 @@ def next_page_at(origin: str) -> Action:
     return act
 
 
+def page_size_ignored(size: int) -> Action:
+    """Pages of another size than was asked for, with a meta that says so."""
+
+    def act(exchange: Exchange) -> Delivery:
+        names = {"page[size]", "PageSize"}
+        kept = tuple((name, value) for name, value in exchange.request.query if name not in names)
+        own = "PageSize" if exchange.request.host == "twilio" else "page[size]"
+        return Delivery(reply=exchange.answer(replace(exchange.request, query=(*kept, (own, str(size))))))
+
+    return act
+
+
 def no_items() -> Action:
     """A page without items in a list that has some."""
     return edited(lambda document: {**document, _list_key(document): []})

@@ -68,6 +68,7 @@ _TWILIO_MEDIA = {
 }
 _LARGEST_ENCRYPTED = 8 * 2**20
 _WITH_VIDEO = 0.7
+_UNTYPED = 0.1  # of Telnyx' room recordings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +118,8 @@ class _Crowd:
         return made[:count]
 
     def _call(self) -> Recording:
-        times = self._times(live=self._rng.random() < self._mix.live, fate=self._pick(self._mix.fates[Source.TELNYX_CALLS]))
+        fate = self._pick(self._mix.fates[Source.TELNYX_CALLS])
+        times = self._times(live=self._rng.random() < self._mix.live, fate=fate)
         recording_id = self._uuid()
         size = self._size()
         kinds = {"mp3": Kind.MP3, "wav": Kind.WAV}
@@ -129,10 +131,10 @@ class _Crowd:
             source=Source.TELNYX_CALLS,
             id=recording_id,
             media=media,
-            codec="",
             room_id=str(175237942907135700 + self._rng.randrange(5)),
             session_id=self._uuid(),
             participant_id=self._uuid(),
+            **{"codec": "", **self._oddity(fate)},
             **times,
         )
 
@@ -165,14 +167,11 @@ class _Crowd:
         codec, kind = self._pick((_TWILIO_MEDIA if twilio else _TELNYX_MEDIA)[medium])
         encrypted = fate is Fate.ENCRYPTED
         size = min(self._size(), _LARGEST_ENCRYPTED) if encrypted else self._size()
-        odd: dict[str, Any] = {}
-        if fate is Fate.ODD:
-            odd = {"status": "archiving"} if self._rng.random() < 0.5 else {"codec": "av2"}
-            odd["extra"] = {"retention_class": "gold", "labels": {"team": ["a", None, 1.5]}}
+        untyped = not twilio and self._rng.random() < _UNTYPED
         return Recording(
             source=source,
             id=recording_id,
-            media={"media": MediaFile(kind=kind, seed=recording_id, size_hint=size, encrypted=encrypted)},
+            media={"media": MediaFile(kind=kind, seed=recording_id, size_hint=size, encrypted=encrypted, untyped=untyped)},
             medium=medium,
             name=self._name() if twilio else "",
             room_id=where[0],
@@ -181,9 +180,16 @@ class _Crowd:
             failed=fate is Fate.FAILED,
             muted=fate is Fate.MUTED,
             external=f"https://customer-bucket.s3.amazonaws.com/video/{recording_id}" if fate is Fate.EXTERNAL else None,
-            **{"codec": codec, **odd},
+            **{"codec": codec, **self._oddity(fate)},
             **times,
         )
+
+    def _oddity(self, fate: Fate) -> dict[str, Any]:
+        """What nobody documents: half of the odd ones have an unknown status, half an unknown codec, all have new fields."""
+        if fate is not Fate.ODD:
+            return {}
+        odd = {"status": "archiving"} if self._rng.random() < 0.5 else {"codec": "av2"}
+        return {**odd, "extra": {"retention_class": "gold", "labels": {"team": ["a", None, 1.5]}}}
 
     def _room(self, span: Mapping[str, datetime], *, twilio: bool) -> Room:
         """At Twilio a room for each meeting, at Telnyx one of a few."""

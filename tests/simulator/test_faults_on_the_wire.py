@@ -1,12 +1,15 @@
 """Each fault as it is on the wire, read by a client that believes nothing."""
 
+import asyncio
 import gzip
+import time
 import zlib
 
 import pytest
 
 from archiver.simulator import actions, body_actions
-from archiver.simulator.faults import Rule
+from archiver.simulator.faults import Faults, Rule
+from archiver.simulator.server import serve
 from tests.simulator.stage import TELNYX_ID, ask, ask_telnyx, ask_twilio, media_url
 
 
@@ -62,6 +65,18 @@ async def test_html_and_nothing_can_be_the_body_of_an_error(faulty, simulation):
 
     assert (html.status, html.header("Content-Type")) == (503, "text/html")
     assert (await ask(url)).body == b""
+
+
+async def test_the_servers_stop_at_once_though_a_request_hangs(world, clock):
+    reached = asyncio.Event()
+    action = actions.over(actions.hang(0), actions.first(lambda _: reached.set()))
+    async with serve(world, faults=Faults([Rule(name="hang", action=action)])) as simulation:
+        hanging = asyncio.create_task(ask_telnyx(simulation, "/recordings"))
+        await reached.wait()
+        started = time.monotonic()
+
+    assert time.monotonic() - started < 1
+    assert (await hanging).ended in {"fin", "rst"}
 
 
 async def test_a_hang_gives_nothing_at_all(faulty):

@@ -124,6 +124,15 @@ async def test_a_page_can_be_empty_though_the_totals_say_otherwise(simulation, f
     assert (page["data"], page["meta"]["total_results"]) == ([], 1)
 
 
+async def test_the_page_size_can_be_ignored(simulation, world, faulty):
+    world.add([telnyx_recording(str(uuid.UUID(int=number))) for number in range(20)])
+    faulty(page_actions.page_size_ignored(7))
+    page = (await ask_telnyx(simulation, "/room_recordings?page[size]=250")).json
+
+    assert (len(page["data"]), page["meta"]["page_size"], page["meta"]["total_pages"]) == (7, 7, 3)
+    assert (await ask_twilio(simulation, "/Recordings?PageSize=100")).json["meta"]["page_size"] == 7
+
+
 async def test_items_can_come_twice(simulation, faulty):
     faulty(page_actions.doubled())
 

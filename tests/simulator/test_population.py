@@ -30,6 +30,15 @@ def test_the_same_seed_makes_the_same_world_down_to_the_bytes():
     assert [each.sha256 for each in expectations(first)] == [each.sha256 for each in expectations(second)]
 
 
+def test_another_day_moves_the_same_recordings_and_changes_none_of_their_bytes():
+    first, later = crowd(300), World(clock=Clock(NOON + timedelta(days=99)), seed=3)
+    populate(later, 300)
+
+    assert {each.id: each.media for each in first.recordings.values()} == {
+        each.id: each.media for each in later.recordings.values()
+    }
+
+
 def test_another_seed_makes_another_world():
     assert not set(crowd(300).recordings) & set(crowd(300, seed=4).recordings)
 
@@ -68,6 +77,7 @@ def test_every_fate_every_codec_and_every_phase_occurs():
     assert {each.ending for each in expectations(crowd())} == set(Ending)
     for oddity in ("muted", "failed", "external", "status", "listed_at", "deleted_at", "extra"):
         assert any(getattr(each, oddity) for each in recordings), oddity
+    assert any(file.content_type == "binary/octet-stream" for each in recordings for file in each.media.values())
     assert any(each.codec not in {"", "opus", "OPUS", "PCMU", "vp8", "VP8", "vp9", "h264", "H264"} for each in recordings)
 
 

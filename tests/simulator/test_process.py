@@ -1,7 +1,7 @@
 """The simulator as a process of its own, and over TLS."""
 
 import asyncio
-import datetime
+import datetime as dt
 import ipaddress
 import json
 import signal
@@ -66,10 +66,8 @@ def certificate(tmp_path):
     """A certificate for 127.0.0.1 that signs itself, as two PEM files."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "simulator")])
-    now = datetime.datetime.now(datetime.UTC)
-    builder = x509.CertificateBuilder(
-        name, name, key.public_key(), 1, now - datetime.timedelta(days=1), now + datetime.timedelta(days=1)
-    )
+    now = dt.datetime.now(dt.UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now - dt.timedelta(days=1), now + dt.timedelta(days=1))
     builder = builder.add_extension(
         x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
     )
