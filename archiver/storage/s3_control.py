@@ -1,0 +1,165 @@
+"""The control plane: boto3 in threads of its own, for everything that is rare, and for the credentials of everything."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    NoCredentialsError,
+    ParamValidationError,
+    PartialCredentialsError,
+    ProfileNotFound,
+)
+
+from archiver.domain.errors import StorageError, StorageRefused, StorageUnavailable
+from archiver.storage import s3_errors
+from archiver.storage.sigv4 import Credentials
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mypy_boto3_s3 import S3Client
+
+    from archiver.storage.settings import S3Settings
+
+T = TypeVar("T")
+_THREADS = 16
+_KEEP_CREDENTIALS = 30.0  # seconds; botocore renews temporary ones ten minutes and more before they end
+_NO_CREDENTIALS = "hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or run under a role"
+
+
+class Control:
+    """boto3's client for one bucket, made in a thread when it is first needed (loading its model takes 100 ms and more)."""
+
+    def __init__(self, settings: S3Settings) -> None:
+        self._settings = settings
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="s3-control")
+        self._making = threading.Lock()
+        self._made: tuple[boto3.session.Session, S3Client] | None = None
+        self._credentials: Credentials | None = None
+        self._credentials_until = 0.0
+        self._asking = asyncio.Lock()
+
+    async def call(self, operation: str, what: str, **arguments: Any) -> dict[str, Any]:
+        """The answer of one boto3 operation on the bucket; `what` names it in errors.
+
+        Raises what `s3_errors` makes of a refusal, StorageUnavailable where no answer came. A cancelled call goes on in its
+        thread (finding F8): nothing here may be wrong when it lands late.
+        """
+        arguments["Bucket"] = self._settings.bucket
+        if self._settings.expected_bucket_owner:
+            arguments["ExpectedBucketOwner"] = self._settings.expected_bucket_owner
+
+        def ask() -> dict[str, Any]:
+            answer: dict[str, Any] = getattr(self._client(), operation)(**arguments)
+            return answer
+
+        return await self._in_thread(what, ask)
+
+    async def endpoint(self) -> str:
+        """The address of the endpoint, the bucket not in it."""
+        return await self._in_thread("S3 endpoint", lambda: self._client().meta.endpoint_url)
+
+    async def credentials(self) -> Credentials:
+        """The credentials to sign with now; asks boto3's chain at most twice a minute."""
+        if self._credentials is not None and asyncio.get_running_loop().time() < self._credentials_until:
+            return self._credentials
+        async with self._asking:
+            time = asyncio.get_running_loop().time()
+            if self._credentials is None or time >= self._credentials_until:
+                self._credentials = await self._in_thread("S3 credentials", self._frozen)
+                self._credentials_until = time + _KEEP_CREDENTIALS
+            return self._credentials
+
+    def forget_credentials(self) -> None:
+        """Makes the next request ask for credentials again: the endpoint says these have expired."""
+        self._credentials = None
+
+    async def aclose(self) -> None:
+        """Closes connections; a call still in its thread ends by itself."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        if self._made is not None:
+            self._made[1].close()
+
+    async def _in_thread(self, what: str, ask: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, ask)
+        except (ClientError, BotoCoreError) as failure:
+            raise translated(failure, what) from failure
+
+    def _client(self) -> S3Client:
+        return self._open()[1]
+
+    def _frozen(self) -> Credentials:
+        found = self._open()[0].get_credentials()
+        if found is None:
+            raise NoCredentialsError
+        frozen = found.get_frozen_credentials()
+        if not frozen.access_key or not frozen.secret_key:
+            raise NoCredentialsError
+        return Credentials(access_key=frozen.access_key, secret_key=frozen.secret_key, token=frozen.token or "")
+
+    def _open(self) -> tuple[boto3.session.Session, S3Client]:
+        with self._making:
+            if self._made is None:
+                session = boto3.session.Session()
+                self._made = (session, _client(session, self._settings))
+            return self._made
+
+
+def _client(session: boto3.session.Session, settings: S3Settings) -> S3Client:
+    config = Config(
+        s3={
+            "addressing_style": "virtual" if settings.virtual else "path",
+            "us_east_1_regional_endpoint": "regional",  # not the global name, which leads to wherever a bucket lies
+        },
+        signature_version="s3v4",
+        # boto3's new default puts checksums into trailers, which some compatibles store inside the object (finding F14).
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        retries={"mode": "standard", "total_max_attempts": 3},
+        connect_timeout=10,
+        read_timeout=60,
+        max_pool_connections=_THREADS,
+        # The environment must not send one plane somewhere else than the other.
+        proxies={},
+        ignore_configured_endpoint_urls=True,  # type: ignore[call-arg] # the stubs lag behind
+        user_agent_extra="recording-archiver",
+    )
+    return session.client(
+        "s3",
+        region_name=settings.region,
+        endpoint_url=settings.endpoint_url or None,
+        verify=settings.ca_bundle or None,
+        config=config,
+    )
+
+
+def translated(failure: ClientError | BotoCoreError, what: str) -> StorageError:
+    """Our error for one of botocore's."""
+    if isinstance(failure, ClientError):
+        return s3_errors.error(_refusal(failure), what)
+    if isinstance(failure, NoCredentialsError | PartialCredentialsError | ProfileNotFound):
+        return StorageRefused(f"{what}: no AWS credentials found; {_NO_CREDENTIALS}")
+    if isinstance(failure, ParamValidationError):
+        return StorageRefused(f"{what}: boto3 refuses the arguments")
+    return StorageUnavailable(f"{what}: no answer ({type(failure).__name__})")
+
+
+def _refusal(failure: ClientError) -> s3_errors.Refusal:
+    answer: Any = failure.response
+    said, meta = answer.get("Error", {}), answer.get("ResponseMetadata", {})
+    code = str(said.get("Code", ""))
+    return s3_errors.Refusal(
+        status=int(meta.get("HTTPStatusCode", 0)),
+        code="" if code.isdigit() else code,
+        message=str(said.get("Message", "")),
+        region=str(said.get("Region", "")),
+    )

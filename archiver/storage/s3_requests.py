@@ -1,0 +1,276 @@
+"""Each S3 operation once, with everything it sends given by the caller.
+
+What to send is decided in `s3.py` and tried out by `canaries.py`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from archiver.domain.errors import ChecksumRefused, ObjectMissing, StorageRefused, StorageUnavailable
+from archiver.domain.ports import OpenUpload, Part, StoredObject
+from archiver.storage import s3_headers
+from archiver.storage.checksums import CRC64NVME, NONE, SHA256, header
+from archiver.storage.keys import check_key
+from archiver.storage.s3_errors import S3Missing, S3Refused
+from archiver.storage.s3_wire import Request
+from archiver.storage.sigv4 import UNSIGNED
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+    from datetime import datetime
+
+    from archiver.domain.ports import NewObject
+    from archiver.storage.s3_control import Control
+    from archiver.storage.s3_wire import Reply, Wire
+    from archiver.storage.settings import S3Settings
+
+Body = bytes | bytearray | memoryview
+_IN_PARTS = {CRC64NVME: "ChecksumCRC64NVME", SHA256: "ChecksumSHA256"}
+
+
+class Requests:
+    """The bucket and prefix, one method an operation. Keys are relative to the prefix."""
+
+    def __init__(self, settings: S3Settings, control: Control, wire: Wire) -> None:
+        self.settings = settings
+        self._control = control
+        self._wire = wire
+        self._prefix = f"{settings.prefix}/" if settings.prefix else ""
+        self._owner = {"x-amz-expected-bucket-owner": settings.expected_bucket_owner} if settings.expected_bucket_owner else {}
+
+    def full_key(self, key: str) -> str:
+        """The key in the bucket; raises StorageRefused for one that may not be used."""
+        check_key(key)
+        return self._prefix + key
+
+    async def put(
+        self, new: NewObject, body: Body, *, sha256: str, checksum: Mapping[str, str], conditional: bool
+    ) -> StoredObject:
+        """One put, sent once; `sha256` is hex and signed as the body's."""
+        headers = {**s3_headers.creation_headers(new, self.settings), **checksum, **self._owner}
+        if conditional:
+            headers["if-none-match"] = "*"
+        what = self._what("put", new.key)
+        reply = await self._wire.send(
+            Request(method="PUT", what=what, key=self.full_key(new.key), headers=headers, body=body, payload=sha256)
+        )
+        _acknowledged(reply, checksum, what)
+        return s3_headers.stored_object(new.key, reply.headers, size=memoryview(body).nbytes)
+
+    async def begin(self, new: NewObject, *, algorithm: str) -> str:
+        """A new multipart upload's id."""
+        arguments = s3_headers.creation_arguments(new, self.settings, algorithm=algorithm)
+        answer = await self._call("create_multipart_upload", new.key, **arguments)
+        if not answer.get("UploadId"):
+            raise StorageUnavailable(f"{self._what('multipart upload', new.key)}: the answer names no upload")
+        return str(answer["UploadId"])
+
+    async def put_part(self, key: str, upload_id: str, number: int, body: Body, *, algorithm: str, checksum: str) -> Part:
+        """One part, sent once. The body is not signed: its checksum is, and SHA-256 would cost thirty times as much."""
+        sent = header(algorithm, checksum)
+        what = f"{self._what('put', key)}, part {number}"
+        reply = await self._wire.send(
+            Request(
+                method="PUT",
+                what=what,
+                key=self.full_key(key),
+                query=(("partNumber", str(number)), ("uploadId", upload_id)),
+                headers={**sent, **self._owner},
+                body=body,
+                payload=UNSIGNED,
+            )
+        )
+        _acknowledged(reply, sent, what)
+        kept = checksum if algorithm in _IN_PARTS else ""
+        return Part(number=number, size=memoryview(body).nbytes, etag=reply.headers["etag"], checksum=kept)
+
+    async def parts(self, key: str, upload_id: str) -> tuple[list[Part], str]:
+        """The parts the store has, in order, and the checksum algorithm of the upload."""
+        found: list[Part] = []
+        algorithm = NONE
+        more: dict[str, Any] = {}
+        while True:
+            answer = await self._call("list_parts", key, UploadId=upload_id, **more)
+            algorithm = str(answer.get("ChecksumAlgorithm", NONE))
+            found += [_part(item, algorithm) for item in answer.get("Parts", ())]
+            if not answer.get("IsTruncated"):
+                return sorted(found, key=lambda part: part.number), algorithm
+            more = {"PartNumberMarker": answer["NextPartNumberMarker"]}
+
+    async def complete(
+        self, key: str, upload_id: str, parts: Sequence[Part], *, algorithm: str, whole: str, conditional: bool
+    ) -> StoredObject:
+        """Makes the parts an object; `whole` is the CRC64NVME of all of it, "" where it is not known."""
+        size = sum(part.size for part in parts)
+        arguments: dict[str, Any] = {"MpuObjectSize": size, "MultipartUpload": {"Parts": [_named(p, algorithm) for p in parts]}}
+        if whole:
+            arguments |= {"ChecksumCRC64NVME": whole, "ChecksumType": "FULL_OBJECT"}
+        if conditional:
+            arguments["IfNoneMatch"] = "*"
+        what = self._what("completion", key)
+        try:
+            answer = await self._call("complete_multipart_upload", key, UploadId=upload_id, **arguments)
+        except S3Refused as refused:
+            if refused.code == "InvalidRequest":  # S3's word for a size that is not what it has
+                raise ChecksumRefused(str(refused)) from refused
+            raise
+        if not answer.get("ETag"):  # botocore hands a 200 without a body on as success (finding F10)
+            raise StorageUnavailable(f"{what}: answered 200 without saying what was made")
+        reported = str(answer.get("ChecksumCRC64NVME", ""))
+        if whole and reported not in ("", whole):
+            raise ChecksumRefused(f"{what}: the store computed {CRC64NVME} {reported}, sent was {whole}")
+        return StoredObject(
+            key=key,
+            version_id=s3_headers.version(answer.get("VersionId")),
+            size=size,
+            etag=str(answer["ETag"]),
+            checksums={CRC64NVME: reported} if reported else {},
+        )
+
+    async def abort(self, key: str, upload_id: str) -> None:
+        """Drops an upload; one that is gone already is no error."""
+        try:
+            await self._call("abort_multipart_upload", key, UploadId=upload_id)
+        except ObjectMissing:
+            return
+
+    async def head(self, key: str, version_id: str = "") -> StoredObject:
+        """What stands under a key (and version)."""
+        reply = await self._wire.send(
+            Request(
+                method="HEAD",
+                what=self._what("head", key),
+                key=self.full_key(key),
+                query=(("versionId", version_id),) if version_id else (),
+                headers={"x-amz-checksum-mode": "ENABLED", **self._owner},
+            )
+        )
+        if "content-length" not in reply.headers:
+            raise StorageUnavailable(f"{self._what('head', key)}: the answer gives no size")
+        return s3_headers.stored_object(key, reply.headers)
+
+    def read(self, key: str, version_id: str = "") -> AsyncIterator[bytes]:
+        """The bytes under a key (and version)."""
+        return self._wire.stream(
+            Request(
+                method="GET",
+                what=self._what("read", key),
+                key=self.full_key(key),
+                query=(("versionId", version_id),) if version_id else (),
+                headers=self._owner,
+            )
+        )
+
+    async def look(self) -> Reply:
+        """Asks for at most one key under our prefix: whether the bucket is there and lets us in, and what time it is there."""
+        return await self._wire.send(
+            Request(
+                method="GET",
+                what=f"list of s3://{self.settings.bucket}/{self._prefix}",
+                query=(("list-type", "2"), ("max-keys", "1"), ("prefix", self._prefix)),
+                headers=self._owner,
+            )
+        )
+
+    async def delete(self, key: str, version_id: str) -> None:
+        """Deletes one version, on a bucket without versions the object; one that is gone already is no error.
+
+        `null` names the version of an object written without versioning, so that S3 can never answer with a delete marker.
+        Endpoints that do not know the word are asked without it, but only where they keep no versions.
+        """
+        try:
+            await self._call("delete_object", key, VersionId=version_id or "null")
+        except ObjectMissing:
+            return
+        except StorageRefused:
+            if version_id or await self.versioned():
+                raise
+            await self._call("delete_object", key)
+
+    async def versioned(self) -> bool:
+        """Whether the bucket keeps versions, or kept them once."""
+        answer = await self._control.call("get_bucket_versioning", f"versioning of s3://{self.settings.bucket}")
+        return bool(answer.get("Status"))
+
+    async def default_retention(self) -> bool:
+        """Whether the bucket locks what is written without a lock; False also where it does not say."""
+        try:
+            what = f"lock configuration of s3://{self.settings.bucket}"
+            answer = await self._control.call("get_object_lock_configuration", what)
+        except (StorageRefused, ObjectMissing):
+            return False
+        return bool(answer.get("ObjectLockConfiguration", {}).get("Rule", {}).get("DefaultRetention"))
+
+    async def versions(self, prefix: str) -> AsyncIterator[tuple[StoredObject, datetime]]:
+        """The current versions under a relative prefix in key order, each with when it was written."""
+        async for page in self._pages("list_object_versions", prefix, ("KeyMarker", "VersionIdMarker")):
+            for item in page.get("Versions", ()):
+                if item.get("IsLatest"):
+                    yield self._listed(item), item["LastModified"]
+
+    async def objects(self, prefix: str) -> AsyncIterator[StoredObject]:
+        """The objects under a relative prefix in key order, without versions."""
+        async for page in self._pages("list_objects_v2", prefix, ("ContinuationToken",)):
+            for item in page.get("Contents", ()):
+                yield self._listed(item)
+
+    async def uploads(self, prefix: str = "") -> AsyncIterator[OpenUpload]:
+        """The unfinished multipart uploads under a relative prefix."""
+        async for page in self._pages("list_multipart_uploads", prefix, ("KeyMarker", "UploadIdMarker"), empty="NoSuchUpload"):
+            for item in page.get("Uploads", ()):
+                key = str(item["Key"]).removeprefix(self._prefix)
+                yield OpenUpload(key=key, upload_id=str(item["UploadId"]), begun_at=item["Initiated"])
+
+    async def _pages(
+        self, operation: str, prefix: str, markers: Sequence[str], *, empty: str = ""
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Every page of a list; `empty` is the code by which some endpoints say that there never was anything."""
+        more: dict[str, Any] = {}
+        what = self._what(operation, prefix)
+        while True:
+            try:
+                answer = await self._control.call(operation, what, Prefix=self._prefix + prefix, **more)
+            except S3Missing as missing:
+                if missing.code == empty:
+                    return
+                raise
+            yield answer
+            if not answer.get("IsTruncated"):
+                return
+            following = {marker: answer.get(f"Next{marker}") for marker in markers}
+            if not any(following.values()) or following == more:
+                raise StorageUnavailable(f"{what}: says there is more, and not where")
+            more = {marker: value for marker, value in following.items() if value}
+
+    def _listed(self, item: Mapping[str, Any]) -> StoredObject:
+        return StoredObject(
+            key=str(item["Key"]).removeprefix(self._prefix),
+            version_id=s3_headers.version(item.get("VersionId")),
+            size=int(item["Size"]),
+        )
+
+    async def _call(self, operation: str, key: str, **arguments: Any) -> dict[str, Any]:
+        return await self._control.call(operation, self._what(operation, key), Key=self.full_key(key), **arguments)
+
+    def _what(self, operation: str, key: str) -> str:
+        return f"{operation} of s3://{self.settings.bucket}/{self._prefix}{key}"
+
+
+def _acknowledged(reply: Reply, sent: Mapping[str, str], what: str) -> None:
+    """Believes a success only where it is S3's: it names the entity, and no other checksum than the one sent."""
+    if not reply.headers.get("etag"):
+        raise StorageUnavailable(f"{what}: answered 200 without an ETag, so not by an S3 server")
+    for name, value in sent.items():
+        if reply.headers.get(name, value) != value:
+            raise ChecksumRefused(f"{what}: the store computed {name} {reply.headers[name]}, sent was {value}")
+
+
+def _part(item: Mapping[str, Any], algorithm: str) -> Part:
+    checksum = str(item.get(_IN_PARTS.get(algorithm, ""), ""))
+    return Part(number=int(item["PartNumber"]), size=int(item["Size"]), etag=str(item["ETag"]), checksum=checksum)
+
+
+def _named(part: Part, algorithm: str) -> dict[str, Any]:
+    name = _IN_PARTS.get(algorithm)
+    return {"PartNumber": part.number, "ETag": part.etag} | ({name: part.checksum} if name and part.checksum else {})
