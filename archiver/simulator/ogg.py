@@ -56,6 +56,14 @@ def _apply(matrix: tuple[int, ...], state: int) -> int:
     return result
 
 
+def _over_zeros(state: int, count: int) -> int:
+    """The state after `count` zeros, in steps whose matrices are few enough to be kept."""
+    for bit in range(count.bit_length()):
+        if count >> bit & 1:
+            state = _apply(_advance(1 << bit), state)
+    return state
+
+
 def _head(flags: int, granule: int, serial: int, number: int) -> bytes:
     return struct.pack("<4sBBqII", b"OggS", 0, flags, granule, serial, number)
 
@@ -66,11 +74,12 @@ def _lacing(packet_lengths: list[int]) -> bytes:
     return bytes([len(values)]) + values
 
 
-def page(flags: int, granule: int, serial: int, number: int, packets: list[bytes]) -> bytes:
-    """One page that holds whole packets."""
-    head = _head(flags, granule, serial, number)
-    rest = _lacing([len(packet) for packet in packets]) + b"".join(packets)
-    return head + struct.pack("<I", crc(head + bytes(4) + rest)) + rest
+def page(flags: int, serial: int, number: int, packet: bytes, padding: int = 0) -> bytes:
+    """A page before the sound: one whole packet, with so many zeros behind it."""
+    head = _head(flags, 0, serial, number)
+    rest = _lacing([len(packet) + padding]) + packet
+    checksum = _over_zeros(crc(head + bytes(4) + rest), padding)
+    return head + struct.pack("<I", checksum) + rest + bytes(padding)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +114,15 @@ class AudioPages:
         return head + struct.pack("<I", checksum) + self.rest
 
 
+@lru_cache(maxsize=1)
+def _seed_packets(seed_file: bytes) -> tuple[bytes, ...]:
+    return tuple(packets_of(seed_file))
+
+
 @lru_cache(maxsize=4)
 def _sound(seed_file: bytes, packets: int) -> tuple[bytes, int]:
     """The constant part of an audio page and its CRC, from the sound in the seed file."""
-    sound = [packet for packet in packets_of(seed_file)[2:] if packet]
-    steady = sound[2:-2]  # the encoder's first and last packets fade
+    steady = [packet for packet in _seed_packets(seed_file)[2:] if packet][2:-2]  # the encoder's first and last packets fade
     chosen = [steady[number % len(steady)] for number in range(packets)]
     rest = _lacing([len(packet) for packet in chosen]) + b"".join(chosen)
     return rest, crc(rest)
@@ -144,7 +157,7 @@ def layout(seed_file: bytes, label: str, size_hint: int) -> tuple[Piece, ...]:
     serial = number_from(label, size=4)
     count_of_packets = _LONG_PAGE if size_hint >= _LONG_FROM else _SHORT_PAGE
     rest, rest_crc = _sound(seed_file, count_of_packets)
-    first = page(_FIRST_OF_STREAM, 0, serial, 0, [packets_of(seed_file)[0]])
+    first = page(_FIRST_OF_STREAM, serial, 0, _seed_packets(seed_file)[0])
     comment = b"TITLE=" + label.encode("utf-8", "surrogatepass")[:400]
     tags = b"OpusTags" + struct.pack("<I", 9) + b"simulator" + struct.pack("<II", 1, len(comment)) + comment
     page_length = _NUMBERED_PART + 4 + len(rest)
@@ -153,7 +166,7 @@ def layout(seed_file: bytes, label: str, size_hint: int) -> tuple[Piece, ...]:
     padding = max(0, min(_MAX_PAGE_PACKET - len(tags), room - audio.length))
     while padding and _page_size(len(tags) + padding - 1) - _page_size(len(tags)) >= room - audio.length:
         padding -= 1  # each 255 bytes of padding cost a byte of lacing as well
-    return Fixed(first), Fixed(page(0, 0, serial, 1, [tags + bytes(padding)])), audio
+    return Fixed(first), Fixed(page(0, serial, 1, tags, padding)), audio
 
 
 def _page_size(packet_length: int) -> int:
