@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 from archiver.catalog import leases, recordings, sources, work
@@ -23,6 +24,7 @@ class SqlCatalog:
     def __init__(self, database: Database, worker: Worker) -> None:
         self.database = database
         self.worker = worker
+        self._turns = itertools.count()
 
     async def enter(self) -> int:
         """Registers the worker; returns how many claims of dead workers of this host it freed."""
@@ -101,7 +103,8 @@ class SqlCatalog:
         return await self.database.write(lambda tx: work.hand_back(tx, actor, [actor], "handed back at shutdown"))
 
     async def claim(self, limit: int, *, sources: Collection[str]) -> Sequence[Entry]:
-        return await self.database.write(lambda tx: work.claim(tx, self.worker.name, limit, sources))
+        turn = next(self._turns)
+        return await self.database.write(lambda tx: work.claim(tx, self.worker.name, limit, sources, turn))
 
     async def claim_stored(self, limit: int, *, sources: Collection[str]) -> Sequence[Entry]:
         return await self.database.write(lambda tx: work.claim_stored(tx, limit, sources))

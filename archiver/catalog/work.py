@@ -67,16 +67,10 @@ def entry(row: Any) -> Entry:
     return Entry(**values)
 
 
-async def claim(tx: Tx, worker: str, limit: int, sources: Collection[str]) -> list[Entry]:
-    """Claims due entries and those whose lease is over; see the port."""
+async def claim(tx: Tx, worker: str, limit: int, sources: Collection[str], turn: int) -> list[Entry]:
+    """Claims due entries and those whose lease is over; see the port. `turn` says whose turn it is to come first."""
     ids = await _over(tx, limit, sources)
-    for priority in range(PRIORITY_FIXITY + 1):
-        for source in sorted(sources):
-            wanted = limit - len(ids)
-            if wanted > 0:
-                query = sa.select(R.id).where(R.state == "due", R.source == source, R.priority == priority, R.due_at <= tx.now)
-                query = query.order_by(R.due_at).limit(wanted).with_for_update(skip_locked=True)
-                ids += (await tx.conn.execute(query)).scalars().all()
+    ids += await _due(tx, limit - len(ids), sources, turn)
     if not ids:
         return []
     before = [entry(row) for row in (await tx.conn.execute(ENTRY.where(R.id.in_(ids)).order_by(R.priority, R.due_at))).all()]
@@ -84,6 +78,31 @@ async def claim(tx: Tx, worker: str, limit: int, sources: Collection[str]) -> li
     await tx.execute(sa.update(renditions).where(R.id.in_(ids)).values(**values, revision=R.revision + 1))
     await record(tx, worker, [_change(item, Event.CLAIMED, lifecycle.advance(item.state, Event.CLAIMED), "") for item in before])
     return [dataclasses.replace(item, state=State.TRANSFERRING, revision=item.revision + 1) for item in before]
+
+
+async def _due(tx: Tx, limit: int, sources: Collection[str], turn: int) -> list[int]:
+    """What is due, in equal shares of the sources; what one of them has no use for goes to the others."""
+    names = sorted(sources)
+    names = names[turn % len(names) :] + names[: turn % len(names)] if names else []
+    found: dict[str, list[int]] = {name: [] for name in names}
+    for priority in range(PRIORITY_FIXITY + 1):
+        hungry = list(names)
+        while hungry and limit > 0:
+            share = -(-limit // len(hungry))
+            for source in hungry[:limit]:
+                got = await _first_due(tx, source, priority, min(share, limit), found[source])
+                found[source] += got
+                limit -= len(got)
+                if len(got) < share:
+                    hungry.remove(source)
+    return [pk for ids in found.values() for pk in ids]
+
+
+async def _first_due(tx: Tx, source: str, priority: int, limit: int, had: Collection[int]) -> list[int]:
+    query = sa.select(R.id).where(R.state == "due", R.source == source, R.priority == priority, R.due_at <= tx.now)
+    query = query.where(R.id.not_in(had)) if had else query
+    query = query.order_by(R.due_at).limit(limit).with_for_update(skip_locked=True)
+    return list((await tx.conn.execute(query)).scalars())
 
 
 async def _over(tx: Tx, limit: int, sources: Collection[str]) -> list[int]:
