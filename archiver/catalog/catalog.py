@@ -25,6 +25,7 @@ class SqlCatalog:
         self.database = database
         self.worker = worker
         self._turns = itertools.count()
+        self._held: set[int] = set()  # the entries whose claim we know of: only those are renewed
 
     async def enter(self) -> int:
         """Registers the worker; returns how many claims of dead workers of this host it freed."""
@@ -96,21 +97,30 @@ class SqlCatalog:
         await self.database.write(lambda tx: leases.surrender(tx, self.worker, name))
 
     async def heartbeat(self) -> None:
-        await self.database.write(lambda tx: leases.heartbeat(tx, self.worker))
+        held = frozenset(self._held)
+        await self.database.write(lambda tx: leases.heartbeat(tx, self.worker, held))
 
     async def hand_back(self) -> int:
         actor = self.worker.name
-        return await self.database.write(lambda tx: work.hand_back(tx, actor, [actor], "handed back at shutdown"))
+        returned = await self.database.write(lambda tx: work.hand_back(tx, actor, [actor], "handed back at shutdown"))
+        self._held.clear()
+        return returned
 
     async def claim(self, limit: int, *, sources: Collection[str]) -> Sequence[Entry]:
         turn = next(self._turns)
-        return await self.database.write(lambda tx: work.claim(tx, self.worker.name, limit, sources, turn))
+        entries = await self.database.write(lambda tx: work.claim(tx, self.worker.name, limit, sources, turn))
+        self._held.update(item.id for item in entries)
+        return entries
 
     async def claim_stored(self, limit: int, *, sources: Collection[str]) -> Sequence[Entry]:
-        return await self.database.write(lambda tx: work.claim_stored(tx, limit, sources))
+        entries = await self.database.write(lambda tx: work.claim_stored(tx, self.worker.name, limit, sources))
+        self._held.update(item.id for item in entries)
+        return entries
 
     async def save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
-        return await self.database.write(lambda tx: work.save(tx, self.worker.name, outcomes))
+        late = await self.database.write(lambda tx: work.save(tx, self.worker.name, outcomes))
+        self._held.difference_update(item.entry.id for item in outcomes)
+        return late
 
     async def note_upload(self, entry: Entry, *, facts: Mapping[str, Any]) -> Entry:
         return await self.database.write(lambda tx: work.note_upload(tx, entry, facts))

@@ -14,7 +14,7 @@ from archiver.catalog import work
 from archiver.catalog.tables import leases, workers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from archiver.catalog.database import Tx
 
@@ -73,10 +73,11 @@ async def leave(tx: Tx, me: Worker) -> None:
     await tx.execute(sa.delete(workers).where(workers.c.worker == me.name))
 
 
-async def heartbeat(tx: Tx, me: Worker) -> None:
-    """Renews the worker's row and its claims."""
+async def heartbeat(tx: Tx, me: Worker, held: Collection[int]) -> None:
+    """Renews the worker's row and its hold on the entries `held`."""
     await tx.execute(sa.update(workers).where(workers.c.worker == me.name).values(seen_at=tx.now))
-    await work.heartbeat(tx, me.name)
+    if held:
+        await work.heartbeat(tx, me.name, held)
 
 
 async def acquire(tx: Tx, me: Worker, name: str, seconds: float) -> bool:

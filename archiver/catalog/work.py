@@ -117,7 +117,7 @@ async def _over(tx: Tx, limit: int, sources: Collection[str]) -> list[int]:
     return list((await tx.conn.execute(query)).scalars())
 
 
-async def claim_stored(tx: Tx, limit: int, sources: Collection[str]) -> list[Entry]:
+async def claim_stored(tx: Tx, worker: str, limit: int, sources: Collection[str]) -> list[Entry]:
     """Stored entries due for verification, put off by a lease so that nobody else takes them meanwhile."""
     query = (
         sa.select(R.id)
@@ -129,7 +129,8 @@ async def claim_stored(tx: Tx, limit: int, sources: Collection[str]) -> list[Ent
     ids = list((await tx.conn.execute(query)).scalars())
     if not ids:
         return []
-    await tx.execute(sa.update(renditions).where(R.id.in_(ids)).values(due_at=tx.now + LEASE, revision=R.revision + 1))
+    taken = sa.update(renditions).where(R.id.in_(ids))
+    await tx.execute(taken.values(due_at=tx.now + LEASE, worker=worker, revision=R.revision + 1))
     return [entry(row) for row in (await tx.conn.execute(ENTRY.where(R.id.in_(ids)))).all()]
 
 
@@ -240,15 +241,16 @@ async def note_upload(tx: Tx, item: Entry, values: Mapping[str, Any]) -> Entry:
     return dataclasses.replace(item, revision=item.revision + 1, **values)
 
 
-async def heartbeat(tx: Tx, worker: str) -> None:
-    """Renews the leases of this worker's claims."""
-    mine = sa.update(renditions).where(R.worker == worker, R.state == "transferring")
-    await tx.execute(mine.values(lease_until=tx.now + LEASE))
+async def heartbeat(tx: Tx, worker: str, held: Collection[int]) -> None:
+    """Renews this worker's hold on the entries that it knows it holds: a claim whose answer was lost has to run out."""
+    for state, until in (("transferring", R.lease_until), ("stored", R.due_at)):
+        mine = sa.update(renditions).where(R.id.in_(list(held)), R.worker == worker, R.state == state)
+        await tx.execute(mine.values({until: tx.now + LEASE}))
 
 
 async def hand_back(tx: Tx, actor: str, workers: Collection[str], reason: str) -> int:
-    """Returns every claim of `workers` to the queue, due at once."""
-    query = ENTRY.where(R.state == "transferring", R.worker.in_(list(workers)))
+    """Returns every claim of `workers` to the queue, due at once, and the verifications they had begun; says how many claims."""
+    query = ENTRY.where(R.state == "transferring", R.worker.in_(list(workers))).with_for_update(of=renditions)
     entries = [entry(row) for row in (await tx.conn.execute(query)).all()]
     steps = [
         Step(
@@ -263,6 +265,8 @@ async def hand_back(tx: Tx, actor: str, workers: Collection[str], reason: str) -
         for item in entries
     ]
     await take(tx, actor, steps, due_at=tx.now, worker="", lease_until=None)
+    checks = sa.update(renditions).where(R.state == "stored", R.worker.in_(list(workers)))
+    await tx.execute(checks.values(due_at=tx.now, worker="", revision=R.revision + 1))
     return len(steps)
 
 
