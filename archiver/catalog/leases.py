@@ -53,7 +53,7 @@ async def enter(tx: Tx, me: Worker) -> int:
     mine = [row for row in (await tx.conn.execute(sa.select(workers).where(c.host == me.host))).all() if row.worker != me.name]
     dead = [row.worker for row in mine if born(row.pid) != row.born]
     returned = await bury(tx, me.name, dead) if dead else 0
-    await tx.execute(sa.delete(workers).where(c.seen_at < tx.now - FORGOTTEN))
+    await tx.execute(sa.delete(workers).where((c.seen_at < tx.now - FORGOTTEN) | (c.worker == me.name)))
     row = {"worker": me.name, "host": me.host, "pid": me.pid, "born": me.born, "command": me.command, "seen_at": tx.now}
     await tx.execute(sa.insert(workers), [row])
     return returned
