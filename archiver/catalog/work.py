@@ -139,13 +139,15 @@ async def save(tx: Tx, worker: str, outcomes: Sequence[Outcome]) -> list[Outcome
 
     Returns the outcomes that came too late.
     """
-    wanted = {item.entry.id: item for item in outcomes}
+    wanted: dict[int, Outcome] = {}
+    for item in outcomes:
+        wanted.setdefault(item.entry.id, item)
     query = sa.select(R.id, R.revision, R.change).where(R.id.in_(list(wanted))).order_by(R.id).with_for_update()
     found = {row.id: row for row in (await tx.conn.execute(query)).all()}
     ready, late = [], []
-    for pk, item in wanted.items():
-        row = found.get(pk)
-        if row is not None and row.revision == item.entry.revision:
+    for item in outcomes:
+        row = found.get(item.entry.id)
+        if row is not None and row.revision == item.entry.revision and wanted[item.entry.id] is item:
             ready.append(item)
         elif row is None or row.change != _mark(worker, item):
             late.append(item)
