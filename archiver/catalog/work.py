@@ -197,6 +197,9 @@ async def _write(tx: Tx, worker: str, ready: Sequence[Outcome]) -> None:
         await tx.execute(sa.insert(superseded), [row for row in rows if row["sha256"]])
 
 
+_TROUBLE = {Event.RETRY_SCHEDULED, Event.FAILED, Event.LOST, Event.UNAVAILABLE, Event.EXTERNAL, Event.DAMAGED}
+
+
 def _columns(tx: Tx, worker: str, item: Outcome) -> dict[str, Any]:
     values: dict[str, Any] = {
         "state": _after(item).value,
@@ -214,7 +217,7 @@ def _columns(tx: Tx, worker: str, item: Outcome) -> dict[str, Any]:
         values |= {"archived_at": tx.now, "attempts": 0}
     elif item.event is Event.VERIFIED:
         values |= {"verified_at": tx.now, "checked_at": tx.now, "attempts": 0}
-    elif item.event is not Event.RELEASED:
+    elif item.event in _TROUBLE:
         values |= {"error": item.reason, "attempts": item.entry.attempts + item.counts}
         values |= {"priority": max(item.entry.priority, PRIORITY_RETRY)}
     return values | dict(item.facts)
