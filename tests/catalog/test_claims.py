@@ -1,0 +1,532 @@
+"""The catalog as a queue: claims are exclusive, leases end, fences hold (I16, I17, F18, F19)."""
+
+import asyncio
+import contextlib
+import os
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from archiver.catalog import leases, work
+from archiver.catalog.tables import ledger, renditions, workers
+from archiver.domain.errors import StaleEntry
+from archiver.domain.lifecycle import Event
+from archiver.domain.recording import ProviderStatus, State
+from archiver.domain.work import LEASE, PRIORITY_BACKFILL, PRIORITY_RETRY, Outcome
+from tests.catalog.world import KIND, NOON, SOURCE, World, a_listing, failed_once, processing, stored, worker
+
+A_LEASE = LEASE.total_seconds()
+
+
+# -- claims
+
+
+async def test_eight_claimers_of_two_workers_never_get_the_same_entry(world):
+    await world.lists(*(a_listing(f"r{n}") for n in range(200)))
+    got: list[tuple[str, int]] = []
+
+    async def claimer(catalog):
+        while len(got) < 200:
+            got.extend((catalog.worker.name, entry.id) for entry in await catalog.claim(7, sources=[SOURCE]))
+
+    await asyncio.gather(*(claimer(catalog) for catalog in (world.me, world.you) * 4))
+    assert len({pk for _, pk in got}) == len(got) == 200
+    claims = await world.rows(sa.select(ledger.c.recording_id, ledger.c.actor).where(ledger.c.event == "claimed"))
+    assert len({line.recording_id for line in claims}) == len(claims) == 200
+    held = await world.rows(sa.select(renditions.c.id, renditions.c.worker))
+    assert {(row.worker, row.id) for row in held} == set(got)
+
+
+async def test_a_claim_is_transferring_one_revision_on_with_a_lease_and_a_ledger_line(world):
+    await world.lists(a_listing())
+    before = await world.entry()
+    (entry,) = await world.me.claim(5, sources=[SOURCE])
+    assert (entry.state, entry.revision) == (State.TRANSFERRING, before.revision + 1)
+    row = await world.row()
+    assert (row.state, row.worker, row.lease_until, row.revision) == ("transferring", "me", NOON + LEASE, entry.revision)
+    line = (await world.history())[-1]
+    assert (line.event, line.actor, line.from_state, line.to_state) == ("claimed", "me", "due", "transferring")
+
+
+async def test_a_claim_takes_no_more_than_it_was_asked_for_and_only_of_the_sources_named(world):
+    await world.lists(*(a_listing(f"r{n}") for n in range(5)))
+    await world.lists(a_listing("c1"), source="calls")
+    assert len(await world.me.claim(3, sources=[SOURCE])) == 3
+    assert [entry.source for entry in await world.me.claim(9, sources=["calls"])] == ["calls"]
+    assert await world.me.claim(9, sources=[]) == []
+    assert await world.me.claim(0, sources=[SOURCE]) == []
+
+
+async def test_what_is_not_due_yet_is_not_claimed(world):
+    (entry,) = await world.claimed()
+    await world.me.save([failed_once(entry, delay=timedelta(seconds=30))])
+    assert await world.me.claim(1, sources=[SOURCE]) == []
+    world.clock.advance(seconds=30)
+    assert len(await world.me.claim(1, sources=[SOURCE])) == 1
+
+
+async def test_live_work_comes_before_retries_and_those_before_backfill(world):
+    (entry,) = await world.claimed("retried")
+    await world.me.add_page(SOURCE, KIND, [a_listing("old")], priority=PRIORITY_BACKFILL)
+    world.clock.advance(seconds=1)
+    await world.me.save([failed_once(entry)])
+    world.clock.advance(seconds=1)
+    await world.lists(a_listing("live"))
+    assert (await world.row("retried")).priority == PRIORITY_RETRY
+    order = [(await world.me.claim(1, sources=[SOURCE]))[0].recording_id for _ in range(3)]
+    assert order == ["live", "retried", "old"]
+
+
+async def test_within_a_priority_what_is_due_longest_comes_first(world):
+    for name in ("first", "second", "third"):
+        await world.lists(a_listing(name))
+        world.clock.advance(seconds=1)
+    assert [entry.recording_id for entry in await world.me.claim(2, sources=[SOURCE])] == ["first", "second"]
+
+
+async def test_sources_take_turns_however_long_the_queue_of_one_of_them_is(world):
+    await world.lists(*(a_listing(f"a{n}") for n in range(100)), source="aaa")
+    await world.lists(*(a_listing(f"z{n}") for n in range(10)), source="zzz")
+    entries = await world.me.claim(20, sources=["aaa", "zzz"])
+    assert [sum(entry.source == name for entry in entries) for name in ("aaa", "zzz")] == [10, 10]
+
+
+async def test_a_source_with_little_to_do_leaves_its_share_to_the_others(world):
+    await world.lists(*(a_listing(f"a{n}") for n in range(100)), source="aaa")
+    await world.lists(a_listing("z1"), source="zzz")
+    entries = await world.me.claim(20, sources=["aaa", "zzz", "mmm"])
+    assert [sum(entry.source == name for entry in entries) for name in ("aaa", "zzz")] == [19, 1]
+
+
+async def test_claims_of_one_take_turns_too(world):
+    for name in ("aaa", "mmm", "zzz"):
+        await world.lists(*(a_listing(f"{name}{n}") for n in range(4)), source=name)
+    claimed = [(await world.me.claim(1, sources=["aaa", "mmm", "zzz"]))[0].source for _ in range(6)]
+    assert sorted(claimed) == ["aaa", "aaa", "mmm", "mmm", "zzz", "zzz"]
+
+
+# -- leases on claims
+
+
+async def test_a_claim_whose_lease_is_over_is_taken_over_and_its_zombie_is_refused(world):
+    (mine,) = await world.claimed()
+    assert await world.you.claim(1, sources=[SOURCE]) == []
+    world.clock.advance(seconds=A_LEASE + 1)
+    (yours,) = await world.you.claim(1, sources=[SOURCE])
+    assert yours.revision > mine.revision
+    late = stored(mine)
+    assert await world.me.save([late]) == [late]
+    with pytest.raises(StaleEntry, match="another worker has it"):
+        await world.me.note_upload(mine, facts={"upload_id": "u"})
+    assert await world.me.hand_back() == 0
+    row = await world.row()
+    assert (row.state, row.worker, row.key) == ("transferring", "you", "")
+    assert await world.you.save([stored(yours)]) == []
+    assert await world.events() == ["discovered", "claimed", "claimed", "stored"]
+
+
+async def test_a_zombies_heartbeat_does_not_renew_what_another_worker_has_taken(world):
+    await world.claimed()
+    world.clock.advance(seconds=A_LEASE + 1)
+    await world.you.claim(1, sources=[SOURCE])
+    world.clock.advance(seconds=10)
+    await world.me.heartbeat()
+    assert (await world.row()).lease_until == NOON + timedelta(seconds=A_LEASE + 1) + LEASE
+
+
+async def test_a_heartbeat_keeps_a_claim_for_as_long_as_it_goes_on(world):
+    (entry,) = await world.claimed()
+    for _ in range(10):
+        world.clock.advance(seconds=30)
+        await world.me.heartbeat()
+        assert await world.you.claim(1, sources=[SOURCE]) == []
+    assert await world.me.save([stored(entry)]) == []
+
+
+async def test_a_claim_whose_answer_was_lost_comes_back_although_the_worker_lives(world, monkeypatch):
+    await world.lists(a_listing())
+    database = world.me.database
+
+    class Forgetful:
+        """Commits, and loses the answer."""
+
+        async def write(self, unit):
+            await database.write(unit)
+            raise ConnectionResetError
+
+    with monkeypatch.context() as patch, pytest.raises(ConnectionResetError):
+        patch.setattr(world.me, "database", Forgetful())
+        await world.me.claim(1, sources=[SOURCE])
+    assert await world.state() is State.TRANSFERRING
+    for _ in range(5):
+        world.clock.advance(seconds=15)
+        await world.me.heartbeat()
+    assert len(await world.me.claim(1, sources=[SOURCE])) == 1
+
+
+async def test_a_verification_longer_than_a_lease_is_not_given_out_again_while_its_worker_lives(world):
+    await world.archived()
+    (entry,) = await world.me.claim_stored(5, sources=[SOURCE])
+    for _ in range(10):
+        world.clock.advance(seconds=30)
+        await world.me.heartbeat()
+        assert await world.you.claim_stored(5, sources=[SOURCE]) == []
+    assert await world.me.save([Outcome(entry=entry, event=Event.VERIFIED)]) == []
+    assert await world.state() is State.VERIFIED
+
+
+async def test_a_verification_comes_back_when_its_worker_is_silent_for_a_lease(world):
+    await world.archived()
+    (mine,) = await world.me.claim_stored(5, sources=[SOURCE])
+    assert await world.you.claim_stored(5, sources=[SOURCE]) == []
+    world.clock.advance(seconds=A_LEASE + 1)
+    (yours,) = await world.you.claim_stored(5, sources=[SOURCE])
+    outcome = Outcome(entry=mine, event=Event.VERIFIED)
+    assert await world.me.save([outcome]) == [outcome]
+    assert await world.you.save([Outcome(entry=yours, event=Event.VERIFIED)]) == []
+    assert await world.events() == ["discovered", "claimed", "stored", "verified"]
+
+
+async def test_eight_verifiers_never_get_the_same_entry(world):
+    await world.archived(*(f"r{n}" for n in range(40)))
+    claims = [catalog.claim_stored(5, sources=[SOURCE]) for catalog in (world.me, world.you) * 4]
+    ids = [entry.id for batch in await asyncio.gather(*claims) for entry in batch]
+    assert len(ids) == len(set(ids))
+
+
+# -- handing back
+
+
+async def test_hand_back_returns_every_claim_of_this_worker_and_of_no_other(world):
+    await world.lists(*(a_listing(f"r{n}") for n in range(4)))
+    await world.me.claim(3, sources=[SOURCE])
+    (yours,) = await world.you.claim(3, sources=[SOURCE])
+    world.clock.advance(seconds=5)
+    assert await world.me.hand_back() == 3
+    assert await world.me.hand_back() == 0
+    assert await world.state(yours.recording_id) is State.TRANSFERRING
+    again = await world.you.claim(9, sources=[SOURCE])
+    assert len(again) == 3
+    assert {entry.attempts for entry in again} == {0}
+    (line,) = (line for line in await world.history(again[0].recording_id) if line.event == "released")
+    assert (line.from_state, line.to_state, line.reason) == ("transferring", "due", "handed back at shutdown")
+
+
+async def test_hand_back_gives_verifications_back_too(world):
+    await world.archived()
+    await world.me.claim_stored(5, sources=[SOURCE])
+    await world.me.hand_back()
+    assert len(await world.you.claim_stored(5, sources=[SOURCE])) == 1
+
+
+async def test_a_save_after_handing_back_changes_nothing(world):
+    (entry,) = await world.claimed()
+    await world.me.hand_back()
+    outcome = stored(entry)
+    assert await world.me.save([outcome]) == [outcome]
+    assert await world.state() is State.DUE
+
+
+async def test_hand_back_takes_nothing_away_that_another_worker_takes_over_at_that_moment(pg):
+    await pg.claimed()
+    pg.clock.advance(seconds=A_LEASE + 1)
+    taken, let_go = asyncio.Event(), asyncio.Event()
+
+    async def take_over(tx):
+        (entry,) = await work.claim(tx, "you", 1, [SOURCE], 0)
+        taken.set()
+        await let_go.wait()
+        return entry
+
+    yours = asyncio.create_task(pg.you.database.write(take_over))
+    await asyncio.wait([yours, asyncio.create_task(taken.wait())], return_when=asyncio.FIRST_COMPLETED)
+    back = asyncio.create_task(pg.me.hand_back())
+    while not await pg.rows(sa.text("SELECT 1 FROM pg_locks WHERE NOT granted")):
+        assert not back.done()
+    let_go.set()
+    entry = await yours
+    assert await back == 0
+    assert (await pg.row()).worker == "you"
+    assert await pg.you.save([stored(entry)]) == []
+
+
+# -- workers
+
+
+async def test_a_killed_workers_claims_come_back_when_the_next_one_of_its_host_enters(world):
+    dead = await world.another("dead", born=leases.born(os.getpid()) + 1)
+    await dead.enter()
+    assert await dead.acquire("poll:rooms", seconds=60)
+    await world.lists(a_listing())
+    (entry,) = await dead.claim(1, sources=[SOURCE])
+    assert await world.me.enter() == 1
+    assert await world.me.acquire("poll:rooms", seconds=60)
+    assert len(await world.me.claim(1, sources=[SOURCE])) == 1
+    assert (await world.history())[-2].reason == "its worker died"
+    assert await dead.save([stored(entry)]) != []
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{}, {"host": "elsewhere", "pid": 2**22 + 1, "born": 1}],
+    ids=["lives", "on another host"],
+)
+async def test_a_worker_that_may_live_keeps_its_claims(world, other):
+    catalog = await world.another("other", **other)
+    await catalog.enter()
+    await world.lists(a_listing())
+    (entry,) = await catalog.claim(1, sources=[SOURCE])
+    assert await world.me.enter() == 0
+    assert await catalog.save([stored(entry)]) == []
+
+
+async def test_entering_twice_is_entering_once_and_leaving_takes_the_leases_along(world):
+    await world.me.enter()
+    await world.me.enter()
+    assert [row.worker for row in await world.rows(sa.select(workers))] == ["me"]
+    assert await world.me.acquire("seal", seconds=60)
+    await world.me.leave()
+    await world.me.leave()
+    assert await world.count(workers) == 0
+    assert await world.you.acquire("seal", seconds=60)
+
+
+async def test_a_worker_silent_for_a_day_is_forgotten_and_one_whose_heart_beats_is_not(world):
+    silent = await world.another("silent", host="elsewhere")
+    await silent.enter()
+    await world.you.enter()
+    world.clock.advance(hours=25)
+    await world.you.heartbeat()
+    await world.me.enter()
+    assert {row.worker for row in await world.rows(sa.select(workers))} == {"me", "you"}
+
+
+def test_this_process_is_known_by_its_birth():
+    me = leases.this_worker("sync", "here", "0123456789abcdef")
+    assert me.name == f"sync@here:{os.getpid()}:01234567"
+    assert me.born == leases.born(os.getpid()) > 0
+    assert leases.born(2**22 + 1) == 0
+
+
+# -- named leases
+
+
+async def test_a_lease_is_held_by_one_worker_until_it_runs_out_or_is_surrendered(world):
+    assert await world.me.acquire("poll:rooms", seconds=60)
+    assert not await world.you.acquire("poll:rooms", seconds=60)
+    assert await world.you.acquire("poll:calls", seconds=60)
+    world.clock.advance(seconds=59)
+    assert await world.me.acquire("poll:rooms", seconds=60)  # renewed
+    world.clock.advance(seconds=59)
+    assert not await world.you.acquire("poll:rooms", seconds=60)
+    await world.you.surrender("poll:rooms")  # not theirs to give
+    assert not await world.you.acquire("poll:rooms", seconds=60)
+    await world.me.surrender("poll:rooms")
+    assert await world.you.acquire("poll:rooms", seconds=60)
+    world.clock.advance(seconds=61)
+    assert await world.me.acquire("poll:rooms", seconds=60)
+
+
+async def test_of_eight_who_want_a_lease_one_gets_it(world):
+    wanted = [catalog.acquire("seal", seconds=60) for catalog in [world.me, world.you]]
+    others = [await world.another(f"w{n}") for n in range(6)]
+    got = await asyncio.gather(*wanted, *(catalog.acquire("seal", seconds=60) for catalog in others))
+    assert sum(got) == 1
+
+
+# -- outcomes
+
+
+async def test_a_batch_is_saved_as_far_as_its_entries_are_still_held(world):
+    entries = await world.claimed("r1", "r2", "r3")
+    world.clock.advance(seconds=A_LEASE + 1)
+    taken = await world.you.claim(1, sources=[SOURCE])
+    late = await world.me.save([stored(entry) for entry in entries])
+    assert [outcome.entry.id for outcome in late] == [taken[0].id]
+    assert sorted([await world.state(f"r{n}") for n in (1, 2, 3)]) == [State.STORED, State.STORED, State.TRANSFERRING]
+
+
+async def test_a_save_repeated_after_its_answer_was_lost_is_applied_once(world):
+    entries = await world.claimed("r1", "r2", "r3")
+    batch = [
+        stored(entries[0]),
+        failed_once(entries[1], gone=True),
+        Outcome(entry=entries[2], event=Event.FAILED, reason="url_refused", kind="UrlRefused"),
+    ]
+    for _ in range(3):
+        assert await world.me.save(batch) == []
+    assert await world.events("r1") == ["discovered", "claimed", "stored"]
+    assert await world.events("r2") == ["discovered", "claimed", "retry_scheduled"]
+    assert await world.events("r3") == ["discovered", "claimed", "failed"]
+    assert (await world.row("r2")).attempts == 1
+    assert (await world.recording("r2")).gone_looks == 1
+
+
+async def test_a_save_repeated_is_known_although_the_entry_was_claimed_again_meanwhile(world):
+    (entry,) = await world.claimed()
+    outcome = failed_once(entry)
+    assert await world.me.save([outcome]) == []
+    await world.you.claim(1, sources=[SOURCE])
+    assert await world.me.save([outcome]) == []
+    assert await world.events() == ["discovered", "claimed", "retry_scheduled", "claimed"]
+
+
+async def test_of_two_outcomes_for_one_entry_the_first_counts_and_the_other_is_returned(world):
+    (entry,) = await world.claimed()
+    first, second = stored(entry), failed_once(entry)
+    assert await world.me.save([first, second]) == [second]
+    assert await world.state() is State.STORED
+
+
+async def test_an_outcome_for_an_entry_that_is_not_there_is_returned(world):
+    (entry,) = await world.claimed()
+    nobody = stored(replace(entry, id=entry.id + 1000))
+    assert await world.me.save([nobody]) == [nobody]
+    assert await world.me.save([]) == []
+
+
+async def test_stored_keeps_what_proves_the_object_in_the_row_and_in_the_ledger_line(world):
+    (entry,) = await world.claimed()
+    proof = {"checksums": {"CRC64NVME": "x"}, "parts": [1, 2]}
+    await world.me.save([stored(entry, proof=proof, content_type="audio/ogg", metadata={"x-amz-meta-x-amz-key": "k"})])
+    row = await world.row()
+    assert (row.state, row.archived_at, row.worker, row.lease_until) == ("stored", NOON, "", None)
+    assert (row.attempts, row.error, row.due_at) == (0, "", NOON)
+    (read,) = await world.me.claim_stored(1, sources=[SOURCE])
+    assert (read.proof, read.metadata, read.content_type) == (proof, {"x-amz-meta-x-amz-key": "k"}, "audio/ogg")
+    line = (await world.history())[-1]
+    assert line.data == {"key": "rooms/r1/media.ogg", "version_id": "v1", "size": 1000, "sha256": "ab" * 32}
+
+
+async def test_verified_says_when_and_leaves_no_error(world):
+    await world.archived()
+    (entry,) = await world.me.claim_stored(1, sources=[SOURCE])
+    await world.me.save(
+        [Outcome(entry=entry, event=Event.RETRY_SCHEDULED, reason="store unavailable", kind="StorageUnavailable")]
+    )
+    assert (await world.row()).error == "store unavailable"
+    world.clock.advance(seconds=5)
+    (entry,) = await world.me.claim_stored(1, sources=[SOURCE])
+    await world.me.save([Outcome(entry=entry, event=Event.VERIFIED, data={"how": "read-back"})])
+    row = await world.row()
+    assert (row.state, row.verified_at, row.checked_at) == ("verified", world.clock.now, world.clock.now)
+    assert (row.error, row.error_kind, row.attempts) == ("", "", 0)
+    assert (await world.history())[-1].data["how"] == "read-back"
+
+
+async def test_attempts_count_when_they_are_used_up_and_only_then(world):
+    (entry,) = await world.claimed()
+    await world.me.save([failed_once(entry)])
+    (entry,) = await world.me.claim(1, sources=[SOURCE])
+    await world.me.save([failed_once(entry, counts=False)])
+    (entry,) = await world.me.claim(1, sources=[SOURCE])
+    await world.me.save([Outcome(entry=entry, event=Event.RELEASED)])
+    row = await world.row()
+    assert (row.attempts, row.error, row.error_kind) == (1, "", "")
+
+
+async def test_a_failure_says_what_happened_in_the_row_and_the_ledger_whatever_the_text(world):
+    entries = await world.claimed("r1", "r2")
+    text = "found \x00 and \ud800 and \u202e"
+    batch = [failed_once(entries[0], reason=text, data={"sample": text}), stored(entries[1])]
+    assert await world.me.save(batch) == []
+    assert (await world.row("r1")).error == "found \\x00 and \\ud800 and \u202e"
+    line = (await world.history("r1"))[-1]
+    assert (line.reason, line.data) == ("found \\x00 and \\ud800 and \u202e", {"sample": text, "kind": "ProviderUnavailable"})
+    assert await world.state("r2") is State.STORED
+
+
+async def test_what_is_done_on_purpose_is_no_error(world):
+    await world.verified()
+    entry = replace(await world.entry(), state=State.VERIFIED)
+    await world.me.save([Outcome(entry=entry, event=Event.EXPIRING, reason="400 days old, kept for 365")])
+    row = await world.row()
+    assert (row.state, row.error, row.attempts) == ("expiring", "", 0)
+    assert (await world.history())[-1].reason == "400 days old, kept for 365"
+
+
+async def test_gone_is_counted_in_a_row_and_forgotten_when_the_provider_knows_it_again(world):
+    (entry,) = await world.claimed()
+    await world.me.save([failed_once(entry, gone=True)])
+    assert ((await world.recording()).gone_looks, (await world.recording()).gone_at) == (1, NOON)
+    (entry,) = await world.me.claim(1, sources=[SOURCE])
+    assert entry.gone_looks == 1
+    await world.me.save([failed_once(entry)])
+    assert ((await world.recording()).gone_looks, (await world.recording()).gone_at) == (0, None)
+
+
+async def test_lost_in_a_transfer_makes_the_provider_status_deleted(world):
+    (entry,) = await world.claimed()
+    await world.me.save([failed_once(entry, gone=True)])
+    (entry,) = await world.me.claim(1, sources=[SOURCE])
+    await world.me.save([Outcome(entry=entry, event=Event.LOST, reason="gone at two looks", gone=True)])
+    assert (await world.recording()).status == ProviderStatus.DELETED
+    row = await world.row()
+    assert (row.state, row.error) == ("lost", "gone at two looks")
+
+
+async def test_an_upload_is_noted_before_its_first_part_and_forgotten_with_the_outcome(world):
+    (entry,) = await world.claimed()
+    upload = {"key": "rooms/r1/media.ogg", "token": "t1"}
+    entry = await world.me.note_upload(entry, facts={"upload_id": "u1", "upload": upload})
+    row = await world.row()
+    assert (row.upload_id, row.upload, row.revision, row.key) == ("u1", upload, entry.revision, "")
+    world.clock.advance(seconds=A_LEASE + 1)
+    (yours,) = await world.you.claim(1, sources=[SOURCE])
+    assert (yours.upload_id, yours.upload) == ("u1", upload)
+    await world.you.save([stored(yours)])
+    assert ((await world.row()).upload_id, (await world.row()).upload) == ("", None)
+
+
+# -- when to look again
+
+
+async def test_next_due_says_when_there_is_something_to_do(world):
+    due = lambda: world.me.next_due(sources=[SOURCE])  # noqa: E731 -- asked many times below
+    assert await due() is None
+    await world.lists(processing("waits"))
+    assert await due() is None
+    await world.lists(a_listing(), a_listing("c"), source="calls")
+    assert await due() is None
+    await world.lists(a_listing())
+    assert await due() == 0
+    (entry,) = await world.me.claim(5, sources=[SOURCE])
+    assert await due() is None
+    await world.me.save([failed_once(entry, delay=timedelta(seconds=90))])
+    assert await due() == 90
+    world.clock.advance(seconds=100)
+    assert await due() == 0
+    (entry,) = await world.me.claim(5, sources=[SOURCE])
+    await world.me.save([stored(entry)])
+    assert await due() == 0
+    (entry,) = await world.me.claim_stored(5, sources=[SOURCE])
+    assert await due() == A_LEASE
+    await world.me.save([Outcome(entry=entry, event=Event.VERIFIED)])
+    assert await due() is None
+
+
+async def test_counts_are_renditions_by_source_and_state(world):
+    await world.lists(a_listing("r1", renditions=("mp3", "wav")), processing("r2"))
+    await world.lists(a_listing("c1"), source="calls")
+    assert await world.me.counts() == {SOURCE: {"due": 2, "waiting": 1}, "calls": {"due": 1}}
+
+
+async def test_two_processes_that_race_for_rows_of_one_sqlite_file_share_them_without_an_error(lite):
+    await lite.lists(*(a_listing(f"r{n}") for n in range(60)))
+
+    async def works(catalog):
+        while entries := await catalog.claim(4, sources=[SOURCE]):
+            assert await catalog.save([stored(entry) for entry in entries]) == []
+
+    async with contextlib.AsyncExitStack() as stack:
+        worlds = [await stack.enter_async_context(World.at(lite.url)) for _ in range(3)]
+        await asyncio.gather(*(works(it.me) for it in worlds), works(lite.you))
+    assert await lite.me.counts() == {SOURCE: {"stored": 60}}
+    stored_lines = await lite.rows(sa.select(ledger.c.recording_id).where(ledger.c.event == "stored"))
+    assert len(stored_lines) == len(set(stored_lines)) == 60
+
+
+def test_two_workers_are_told_apart_by_name():
+    assert worker("me") != worker("you")
