@@ -41,7 +41,7 @@ class Row:
 
     def __init__(self, row: Any, *, now: datetime) -> None:
         if not isinstance(row, dict):
-            raise RowRefused(f"the row is a {type(row).__name__}, accepted: an object")
+            raise RowRefused(f"the row is {_shape(row)}, accepted: an object")
         if isinstance(row, Repeated):
             raise RowRefused("the row names a key twice")
         try:
