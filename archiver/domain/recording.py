@@ -135,7 +135,7 @@ class Entry:
     token: str = ""
     content_type: str = ""
     upload_id: str = ""
-    upload: Mapping[str, Any] = field(default_factory=dict)  # key and token of that upload
+    upload: Mapping[str, Any] = field(default_factory=dict)  # what the catalog knows of that upload, see pipeline/multipart.py
     proof: Mapping[str, Any] = field(default_factory=dict)  # what the store itself attested, see ports.StoredObject
     metadata: Mapping[str, str] = field(default_factory=dict)  # a provider's decryption headers, carried over
     retain_until: datetime | None = None

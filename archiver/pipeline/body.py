@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 from archiver.domain import errors, integrity
@@ -18,20 +17,20 @@ RESUMES = 5  # of one attempt; after that the retry with its backoff is the bett
 
 
 class Body:
-    """One download: its bytes, their running SHA-256 and count, and what the first of them look like.
+    """One download: its bytes, how many there are, and what the first of them look like.
 
     Iterating raises what `Media.chunks` raises, and MediaImplausible as soon as the first bytes cannot be a recording. A cut
     line is resumed only against the same strong validator (I5); without one the error goes out and the attempt starts anew.
     """
 
-    def __init__(self, provider: Provider, ref: RecordingRef, entry: Entry, media: Media) -> None:
+    def __init__(self, provider: Provider, ref: RecordingRef, entry: Entry, media: Media, *, head: bytes = b"") -> None:
+        """`head` are the first bytes, where an earlier attempt has dealt with the first `media.offset` ones."""
         self._provider = provider
         self._ref = ref
         self._entry = entry
         self.media = media
-        self.received = 0
-        self.head = b""
-        self.sha256 = hashlib.sha256()
+        self.received = media.offset
+        self.head = head
         self.resumed = 0
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
@@ -75,7 +74,6 @@ class Body:
             if len(self.head) >= integrity.HEAD_BYTES:
                 self.check_head()
         self.received += len(chunk)
-        self.sha256.update(chunk)
 
     def check_head(self) -> None:
         """Raises MediaImplausible where the first bytes cannot be a recording's."""
