@@ -18,7 +18,8 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from archiver.app import VERSION
 from archiver.catalog import reports
 from archiver.domain import errors
-from archiver.pipeline.cycle import first_of, poll
+from archiver.pipeline.cycle import first_of, holding, poll
+from archiver.pipeline.sweep import sweep
 from archiver.web import View, serve
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ DRAIN = 25.0  # seconds for what is under way; handing back and closing take the
 TICK = 0.5  # seconds between the loop's own pulse
 BLOCKED = 1.0  # a pulse this late says that something held the loop
 COUNTS = timedelta(seconds=15)  # how often gauges are refreshed
+SWEEP = timedelta(hours=6)  # how often unfinished uploads are looked over
 STALLED = 2  # poll intervals without a complete pass after which a source counts as stalled (I20)
 
 
@@ -112,6 +114,7 @@ class Daemon:
         polls = [self._polling(name, bells.every(f"poll:{name}", app.source(name).poll_every), pump) for name in app.providers]
         return [
             *polls,
+            self._repeating("sweep", bells.every("sweep", SWEEP), self._sweep),
             self._repeating("counts", bells.every("counts", COUNTS), self._count),
             self._watching(),
         ]
@@ -148,6 +151,12 @@ class Daemon:
             pump.bell.set()
 
         await self._repeating(f"poll:{source}", bell, once)
+
+    async def _sweep(self) -> None:
+        app = self._app
+        async with holding(app.catalog, app.clock, "sweep", wait=False) as ours:
+            if ours:
+                await sweep(storage=app.storage, catalog=app.catalog, clock=app.clock)
 
     async def _count(self) -> None:
         """Gauges from the same query that `status` shows (I25)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any
 
-from archiver.catalog import leases, recordings, sources, work
+from archiver.catalog import leases, recordings, sources, uploads, work
 from archiver.domain.work import PRIORITY_LIVE, Added, Known, Outcome, PassResult, SourceState
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from archiver.catalog.leases import Worker
     from archiver.domain.recording import Entry, Listed, RecordingRef, Rejected, Room
     from archiver.domain.windows import Window
+    from archiver.domain.work import UploadOwner
 
 
 class SqlCatalog:
@@ -124,6 +125,14 @@ class SqlCatalog:
 
     async def note_upload(self, entry: Entry, *, facts: Mapping[str, Any]) -> Entry:
         return await self.database.write(lambda tx: work.note_upload(tx, entry, facts))
+
+    async def upload_owner(self, upload_id: str, key: str) -> UploadOwner:
+        now = await self.database.now()
+        async with self.database.read() as conn:
+            return await uploads.owner(conn, now, upload_id, key)
+
+    async def forget_upload(self, upload_id: str) -> None:
+        await self.database.write(lambda tx: uploads.forget(tx, upload_id))
 
     async def counts(self) -> Mapping[str, Mapping[str, int]]:
         async with self.database.read() as conn:

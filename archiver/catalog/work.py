@@ -210,9 +210,9 @@ def _columns(tx: Tx, worker: str, item: Outcome) -> dict[str, Any]:
         "changed_at": tx.now,
         "error": "",
         "error_kind": item.kind,
-        "upload_id": "",
-        "upload": None,
     }
+    if item.event not in (Event.RETRY_SCHEDULED, Event.RELEASED):
+        values |= {"upload_id": "", "upload": None}  # the next attempt goes on with it, an end drops it
     if item.event is Event.STORED:
         values |= {"archived_at": tx.now, "attempts": 0}
     elif item.event is Event.VERIFIED:

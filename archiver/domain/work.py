@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -81,6 +82,14 @@ class Outcome:
     gone: bool = False  # the provider said it does not know the recording
     facts: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)  # for the ledger line only
+
+
+class UploadOwner(StrEnum):
+    """Whose an unfinished multipart upload is."""
+
+    BUSY = "busy"  # a worker with a live claim is at it
+    OURS = "ours"
+    FOREIGN = "foreign"
 
 
 class Catalog(Protocol):
@@ -171,6 +180,12 @@ class Catalog(Protocol):
 
         Raises StaleEntry when the claim is lost.
         """
+
+    async def upload_owner(self, upload_id: str, key: str) -> UploadOwner:
+        """Whose an unfinished upload is."""
+
+    async def forget_upload(self, upload_id: str) -> None:
+        """Notes that an upload was aborted."""
 
     async def counts(self) -> Mapping[str, Mapping[str, int]]:
         """Renditions by source and state."""
