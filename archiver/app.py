@@ -24,6 +24,7 @@ from archiver.domain import errors
 from archiver.pipeline.budget import ByteBudget
 from archiver.pipeline.discover import Discovery
 from archiver.pipeline.health import Health
+from archiver.pipeline.pace import Pace
 from archiver.pipeline.pump import Pump
 from archiver.pipeline.tally import Tally
 from archiver.pipeline.transfer import Transfer
@@ -133,6 +134,7 @@ class App:
             catalog=self.catalog,
             clock=self.clock,
             budget=ByteBudget(max(BUFFERS, self.storage.part_size)),
+            pace=Pace(self.settings.transfer.bandwidth, self.clock),
             lock_for=self.lock_for,
             version=VERSION,
         )

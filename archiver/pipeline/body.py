@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from archiver.domain.ports import Provider
     from archiver.domain.recording import Entry, RecordingRef
+    from archiver.pipeline.pace import Pace
 
 RESUMES = 5  # of one attempt; after that the retry with its backoff is the better answer
 
@@ -23,12 +24,15 @@ class Body:
     line is resumed only against the same strong validator (I5); without one the error goes out and the attempt starts anew.
     """
 
-    def __init__(self, provider: Provider, ref: RecordingRef, entry: Entry, media: Media, *, head: bytes = b"") -> None:
+    def __init__(
+        self, provider: Provider, ref: RecordingRef, entry: Entry, media: Media, pace: Pace, *, head: bytes = b""
+    ) -> None:
         """`head` are the first bytes, where an earlier attempt has dealt with the first `media.offset` ones."""
         self._provider = provider
         self._ref = ref
         self._entry = entry
         self.media = media
+        self._pace = pace
         self.received = media.offset
         self.head = head
         self.resumed = 0
@@ -39,6 +43,7 @@ class Body:
         try:
             async for chunk in self.media.chunks:
                 self._take(chunk)
+                await self._pace.passed(len(chunk))
                 yield chunk
         except errors.ProviderError as error:
             failure = error
@@ -49,6 +54,7 @@ class Body:
             try:
                 async for chunk in self._rest(failure):
                     self._take(chunk)
+                    await self._pace.passed(len(chunk))
                     yield chunk
                 failure = None
             except errors.ProviderError as error:

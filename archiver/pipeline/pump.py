@@ -12,6 +12,7 @@ from archiver.domain.lifecycle import Event
 from archiver.domain.recording import State
 from archiver.domain.work import HEARTBEAT, Outcome
 from archiver.pipeline.health import STORE
+from archiver.pipeline.pace import Width
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -52,7 +53,7 @@ class Pump:
         self._health = health
         self._clock = clock
         self._observer = observer
-        self._concurrency = concurrency
+        self._width = Width(concurrency)
         self._max_attempts = max_attempts
         self._done = done or (lambda _outcome: None)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -92,8 +93,9 @@ class Pump:
 
     async def _feed(self) -> bool:
         """Claims as much as there is room for; says whether it got anything."""
-        room = (1 if self._health.probing() else self._concurrency) - len(self._tasks)
-        if room < max(1, self._concurrency // 4) and self._tasks:
+        width = 1 if self._health.probing() else self._width.current
+        room = width - len(self._tasks)
+        if room < max(1, width // 4) and self._tasks:
             return False
         sources = self._health.active()
         if not sources or room < 1:
@@ -140,14 +142,20 @@ class Pump:
         """One entry to its outcome; nothing that goes wrong with one reaches another."""
         began = self._clock.monotonic()
         try:
-            act = self._transfer.archive if entry.state is State.TRANSFERRING else self._verifier.check
-            outcome = await act(entry)
-            self._health.succeeded(entry.source, STORE)
+            if entry.state is State.TRANSFERRING:
+                outcome = await self._transfer.archive(entry)
+                self._health.succeeded(entry.source, STORE)
+            else:
+                outcome = await self._verifier.check(entry)
+                self._health.succeeded(STORE)  # says nothing about the source
+            self._width.went_well()
         except errors.StaleEntry:
             log.info("claim_lost", source=entry.source, recording_id=entry.recording_id, rendition=entry.rendition)
             return
         except Exception as error:  # noqa: BLE001 -- one poison item must not stop the others (I19)
             self._health.failed(entry.source, error)
+            if isinstance(error, errors.StorageUnavailable):
+                self._width.pushed_back()
             outcome = self._failed(entry, error)
         self._tell(outcome, self._clock.monotonic() - began)
         self._unsaved += 1

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from archiver.domain.recording import Entry
     from archiver.domain.work import Catalog
     from archiver.pipeline.budget import ByteBudget
+    from archiver.pipeline.pace import Pace
 
 
 class Transfer:
@@ -36,6 +37,7 @@ class Transfer:
         catalog: Catalog,
         clock: Clock,
         budget: ByteBudget,
+        pace: Pace,
         lock_for: Callable[[Entry], Lock | None],
         version: str,
     ) -> None:
@@ -44,6 +46,7 @@ class Transfer:
         self._large = Multipart(storage=storage, catalog=catalog, lock_for=lock_for)
         self._clock = clock
         self._budget = budget
+        self._pace = pace
         self._lock_for = lock_for
         self._version = version
 
@@ -66,7 +69,7 @@ class Transfer:
                 going = None
             if going is None and media.offset:
                 raise errors.MediaIncomplete(f"the provider sent bytes from {media.offset} on, all were asked for")
-            body = Body(provider, ref, entry, media, head=going.head if going else b"")
+            body = Body(provider, ref, entry, media, self._pace, head=going.head if going else b"")
             chunks = await held.enter_async_context(aclosing(body.chunks()))
             digest = going.digest if going and going.digest else new_digest()
             reader = PartReader(chunks, self._storage.part_size, digest)
