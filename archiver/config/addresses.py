@@ -60,7 +60,7 @@ def read_catalog_url(raw: object) -> Secret:
         raise Unacceptable(shape(raw))
     text = plain_text(raw)
     parts = _split(raw, text)
-    shown = described(raw)
+    shown = described(raw) if "://" in text else shape(raw)  # a password alone is a common mistake
     if parts.scheme == "sqlite":
         path = unquote(text.removeprefix("sqlite:///").partition("?")[0])
         if parts.netloc or not text.startswith("sqlite:///"):
