@@ -30,7 +30,7 @@ _SENSITIVE_KEY = re.compile(
     r"|(?:^|[^a-z])(?:pwd|sig)(?:$|[^a-z])",
     re.IGNORECASE,
 )
-_VALUE = r"""(?:"(?:[^"\\]|\\.)*(?:"|\\?\Z)|'(?:[^'\\]|\\.)*(?:'|\\?\Z)|[^\s,;&'"<>()\[\]{}]+)"""
+_VALUE = r"""(?:\\{1,7}['"][^'"]*|"(?:[^"\\]|\\.)*(?:"|\\?\Z)|'(?:[^'\\]|\\.)*(?:'|\\?\Z)|[^\s,;&'"<>()\[\]{}]+)"""
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]{0,20}://[^\s'\"<>]+", re.IGNORECASE)
 _WEB = re.compile(r"https?|wss?|s3|file", re.IGNORECASE)
@@ -40,13 +40,16 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     # A private key, also one cut off before its end.
     (re.compile(r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)", re.DOTALL), MASK),
     # Header lines and reprs of header mappings: everything up to the end of the quote or line.
-    (re.compile(r"(authorization['\"]?\s{0,8}[:=,]\s{0,8}(?:b(?=['\"]))?['\"]?)[^'\"\r\n]+", re.IGNORECASE), rf"\1{MASK}"),
+    (
+        re.compile(r"(authorization\\{0,7}['\"]?\s{0,8}[:=,]\s{0,8}(?:b(?=['\"]))?\\{0,7}['\"]?)[^'\"\r\n]+", re.IGNORECASE),
+        rf"\1{MASK}",
+    ),
     (re.compile(r"\b(bearer|basic)\s+(?!auth\b|authentication\b|token\b)[A-Za-z0-9+/=._~-]{8,}", re.IGNORECASE), rf"\1 {MASK}"),
     (re.compile(r"\bAWS4-HMAC-SHA256\b[^'\"\r\n]*"), MASK),
-    # name=value, "name": "value", ('name', 'value'), also percent-encoded.
+    # name=value, "name": "value", ('name', 'value'), also percent-encoded or as JSON inside JSON.
     (
         re.compile(
-            rf"((?:{_NAMES})(?:[_-][a-z0-9_-]{{1,40}})?['\"]?\s{{0,8}}(?:[=:]|%3d|,(?=\s{{0,8}}b?['\"]))\s{{0,8}}(?:b(?=['\"]))?){_VALUE}",
+            rf"((?:{_NAMES})(?:[_-][a-z0-9_-]{{1,40}})?\\{{0,7}}['\"]?\s{{0,8}}(?:[=:]|%3d|,(?=\s{{0,8}}b?['\"]))\s{{0,8}}(?:b(?=['\"]))?){_VALUE}",
             re.IGNORECASE | re.DOTALL,
         ),
         rf"\1{MASK}",
