@@ -145,7 +145,6 @@ def configure_logs(
     log_format: str = "json",
     *,
     verbose: int = 0,
-    quiet: bool = False,
     stream: IO[str] | None = None,
     redactor: Redactor | None = None,
     environ: Mapping[str, str] = os.environ,
@@ -153,14 +152,13 @@ def configure_logs(
     """Sets structlog and the root logger up; once at start, again in tests.
 
     `log_format` is json or console; `verbose` from 1 on adds debug events of our own, never those of libraries: botocore's debug
-    output is made of what must not be logged. `quiet` leaves warnings and errors. `stream` is stderr unless given.
+    output is made of what must not be logged. `stream` is stderr unless given.
     """
     if log_format not in FORMATS:
         raise ValueError(f"log format {log_format!r}, expected {' or '.join(FORMATS)}")
     out = sys.stderr if stream is None else stream
     writer = LineWriter(out)
     colours = log_format == "console" and out.isatty() and not environ.get("NO_COLOR")
-    level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
     processors: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -171,7 +169,7 @@ def configure_logs(
     ]
     structlog.configure(
         processors=processors,
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if verbose else logging.INFO),
         logger_factory=lambda *_: writer,
         cache_logger_on_first_use=False,  # a second call of this function has to reach loggers that exist already
     )

@@ -51,13 +51,6 @@ def test_debug_events_are_written_only_when_asked_for(logs: Logs) -> None:
     assert lines_of(stream)[0]["level"] == "debug"
 
 
-def test_quiet_leaves_warnings_and_errors(logs: Logs) -> None:
-    stream = logs(quiet=True)
-    structlog.get_logger().info("transferred")
-    structlog.get_logger().warning("refused")
-    assert [event["event"] for event in lines_of(stream)] == ["refused"]
-
-
 def test_an_unknown_format_is_refused() -> None:
     with pytest.raises(ValueError, match="'xml', expected json or console"):
         configure_logs("xml")
@@ -77,7 +70,8 @@ def test_no_secret_comes_through_fields_texts_names_exceptions_causes_or_traceba
             cause.add_note(f"and {CANARY}")
             raise ExceptionGroup(f"password={CANARY}", [RuntimeError(CANARY)]) from cause
     except ExceptionGroup:
-        log.exception(" ".join(["failed", CANARY]), **{f"key_{CANARY}": 1}, nested=[{"x": {CANARY: (CANARY,)}}])
+        event = f"failed {CANARY}"
+        log.exception(event, **{f"key_{CANARY}": 1}, nested=[{"x": {CANARY: (CANARY,)}}])
     assert CANARY not in stream.getvalue()
     assert "***" in stream.getvalue()
     assert len(stream.getvalue().splitlines()) == 1
@@ -195,12 +189,10 @@ def test_no_text_can_forge_a_line_or_move_a_cursor(logs: Logs, log_format: str, 
     written = stream.getvalue()
     assert written.endswith("\n")
     assert len(written.splitlines()) == 2
-    assert (
-        all(character.isprintable() for line in written.splitlines() for character in line if character not in "\u00a0 ")
-        or log_format == "console"
-    )
     assert not any(character in written[:-1].replace("\n", "", 1) for character in LINE_BREAKS + "\x1b\x00\x7f\u202e\ud800")
     if log_format == "json":
+        assert written.replace("\n", "").isascii()
+        assert written.replace("\n", "").isprintable()
         assert lines_of(stream)[0]["event"] == Redactor().text(event)
 
 
