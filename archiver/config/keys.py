@@ -155,7 +155,7 @@ _WEB = (
     _key("public_url", base_url(cut_version=False), "", "The address that providers call for webhooks; Twilio signs it."),
     _key(
         "users",
-        secret_table(secret("its scrypt hash", r"scrypt[$:][\x21-\x7e]{16,}")),
+        secret_table(secret("a hash scrypt$n$r$p$salt$hash", r"scrypt(\$[0-9]{1,9}){3}(\$[A-Za-z0-9+/]{8,200}={0,2}){2}")),
         {},
         "Who may log in: name = scrypt hash, or name_file = path of a file that holds it.",
     ),

@@ -128,7 +128,7 @@ WRONG = [
     ("web.tokens", '{ a = "canary-0123456789", a_file = "/x" }', "both a and a_file"),
     ("web.tokens", '{ a_file = "/nowhere" }', '"/nowhere", a file that does not exist for a_file'),
     ("web.tokens", '"canary-0123456789"', "text of 17 characters"),
-    ("web.users", '{ alice = "canary-plain-password" }', "accepted: a table of name = its scrypt hash"),
+    ("web.users", '{ alice = "canary-plain-password" }', "accepted: a table of name = a hash scrypt$n$r$p$salt$hash"),
     # sources
     ("source.name", '"Rooms"', '"Rooms"'),
     ("source.name", '"a_b"', '"a_b"'),

@@ -175,6 +175,14 @@ def test_paths_and_urls_come_apart_into_what_adapters_need(loaded: Load) -> None
     assert (defaults.web.host, defaults.web.port) == ("127.0.0.1", 8080)
 
 
+def test_users_are_hashes_given_directly_or_by_file(loaded: Load, tmp_path: Path) -> None:
+    hashed = "scrypt$16384$8$1$c2FsdHNhbHQ=$aGFzaGhhc2hoYXNoaGFzaA=="
+    (tmp_path / "bob").write_text(hashed + "\n")
+    settings = loaded(f'[web.users]\nalice = "{hashed}"\nbob_file = "{tmp_path}/bob"\n')
+    assert {name: given.reveal() for name, given in settings.web.users.items()} == {"alice": hashed, "bob": hashed}
+    assert settings.web.users["bob"].file == tmp_path / "bob"
+
+
 def test_a_base_url_loses_its_slash_and_version(loaded: Load) -> None:
     for given in ("https://api.telnyx.com", "https://api.telnyx.com/", "https://api.telnyx.com/v2", "https://api.telnyx.com/v2/"):
         settings = loaded("", {"ARCHIVER_SOURCE__ROOMS__BASE_URL": given})
