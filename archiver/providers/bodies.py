@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from dataclasses import dataclass
@@ -32,8 +33,8 @@ class Repeated(dict[str, Any]):
     """A JSON object that names a key twice: two readers would see two different things in it, so no row is made of it."""
 
 
-async def read(response: aiohttp.ClientResponse) -> bytes | ProviderError:
-    """The body of an API answer, at most 16 MiB; an error is returned so that it has no foreign context."""
+async def read(response: aiohttp.ClientResponse, *, seconds: float) -> bytes | ProviderError:
+    """The body of an API answer, at most 16 MiB within `seconds`; an error is returned so that it has no foreign context."""
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in {"", "identity"}:
         return ContractBroken(f"the body is encoded as {encoding[:20]!r}, which was not asked for")
@@ -41,10 +42,11 @@ async def read(response: aiohttp.ClientResponse) -> bytes | ProviderError:
         return ContractBroken(f"the body has {response.content_length} bytes, more than {MOST_BYTES}")
     body = bytearray()
     try:
-        async for chunk in response.content.iter_any():
-            body += chunk
-            if len(body) > MOST_BYTES:
-                return ContractBroken(f"the body has more than {MOST_BYTES} bytes")
+        async with asyncio.timeout(seconds):
+            async for chunk in response.content.iter_any():
+                body += chunk
+                if len(body) > MOST_BYTES:
+                    return ContractBroken(f"the body has more than {MOST_BYTES} bytes")
     except (aiohttp.ClientError, OSError) as error:
         return ProviderUnavailable(words(error))
     return bytes(body)

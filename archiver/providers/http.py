@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from archiver.domain.errors import (
 )
 from archiver.providers import bodies
 from archiver.providers.gate import PATIENCE, Gate
-from archiver.providers.reach import STALL_SECONDS, Reach, open_session, words
+from archiver.providers.reach import Reach, open_session, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,12 +33,10 @@ if TYPE_CHECKING:
     from archiver.domain.ports import Clock
     from archiver.providers.settings import Observe, SourceOptions
 
-CALL_SECONDS = 60.0
+CALL_SECONDS = 60.0  # for the headers of an answer, and as long again for its body
 CONNECTIONS = 16
 REPEATS_LIMITED, REPEATS_FAILED = 3, 2
 _TEMPORARY = frozenset({408, 409, 425})  # besides 5xx; 409: Telnyx' 10036 "resource is being processed"
-_WHOLE = aiohttp.ClientTimeout(total=CALL_SECONDS, sock_connect=10, sock_read=CALL_SECONDS)
-_STREAM = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=STALL_SECONDS)
 _BASE_URL = re.compile(r"(https?)://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?(/v[12])?/*")
 _PATH = re.compile(r"(/[A-Za-z0-9_-]+)+")
 
@@ -155,13 +154,13 @@ class Api:
         """One request and its answer. Errors are returned and not raised, so that no foreign error becomes their context."""
         what = f"{self._source}: {found.method} {url.path}"
         try:
-            response = await self._open_session().request(
-                found.method,
-                url,
-                headers={"Authorization": self._authorization, "Accept": "application/json"},
-                allow_redirects=False,
-                timeout=_STREAM if stream else _WHOLE,
-            )
+            async with asyncio.timeout(CALL_SECONDS):
+                response = await self._open_session().request(
+                    found.method,
+                    url,
+                    headers={"Authorization": self._authorization, "Accept": "application/json"},
+                    allow_redirects=False,
+                )
         except (aiohttp.ClientError, OSError, ValueError) as error:
             self._observe(found.endpoint, "timeout" if isinstance(error, TimeoutError) else "error")
             return ProviderUnavailable(f"{what} failed: {words(error)}")
@@ -171,7 +170,7 @@ class Api:
             self.gate.succeeded()
             return Reply(status=200, response=response)
         async with response:
-            body = await bodies.read(response)
+            body = await bodies.read(response, seconds=CALL_SECONDS)
         if isinstance(body, ProviderError):
             return type(body)(f"{what}: {body}")
         return self._judge(what, response, body, accept, entered_at)
@@ -220,7 +219,7 @@ def origin(source: str, base_url: str) -> str:
     Raises ConfigurationError for anything but https:// (http:// where the host is this machine) and a host.
     """
     match = _BASE_URL.fullmatch(base_url)
-    if match is None:
+    if match is None or int((match[3] or ":443")[1:]) not in range(1, 65536):
         accepted = "accepted: https://host[:port], http:// only to loopback, no user name, path or query"
         # The value is not quoted: whoever puts a user name into it puts a password there too.
         raise ConfigurationError((f"source {source}: base_url is not usable; {accepted}",))

@@ -15,12 +15,6 @@ from archiver.providers.reach import HTTPS_PORT, Reach
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-# Suffixes on a label boundary, with where each comes from (short names: docs/providers.md, sources).
-PROVIDER_HOSTS: Mapping[str, str] = {
-    "amazonaws.com": "presigned S3: Telnyx calls (T-KB storing-call-recordings.md), Twilio Video recordings (W-rec)",
-    "telnyx.com": "Telnyx itself; the host of room recordings' download_url is not documented",
-    "twilio.com": "Twilio itself, where Media answers with the bytes instead of a redirect",
-}
 LONGEST_URL = 8 * 1024
 _PORTS = {"https": HTTPS_PORT, "http": 80}
 _CHARACTERS = re.compile(r"[!-\[\]-~]+")  # printable ASCII but the backslash, which parsers read in two ways
@@ -31,6 +25,7 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 FRESH_SECONDS = 60.0
 MOST_LINKS = 1_000
+_LONGEST_ID = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,11 +53,13 @@ class Target:
 class MediaHosts:
     """The hosts that download links may lead to: the provider's own, and those of the setting `media_hosts`.
 
-    Raises ConfigurationError for an entry that is not `host` or `host:port`.
+    `known` are the provider's: suffixes that count on a label boundary, each with the source that names it. Raises
+    ConfigurationError for an entry of `media_hosts` that is not `host` or `host:port`.
     """
 
-    def __init__(self, source: str, media_hosts: Iterable[str] = ()) -> None:
+    def __init__(self, source: str, media_hosts: Iterable[str] = (), *, known: Mapping[str, str]) -> None:
         self._source = source
+        self._known = tuple(known)
         self._configured = frozenset(self._entry(entry) for entry in media_hosts)
 
     def _entry(self, entry: str) -> tuple[str, int | None]:
@@ -118,8 +115,8 @@ class MediaHosts:
             raise self._refusal(f"a link to {where} that is not https", hint=hint)
         if port != HTTPS_PORT:
             raise self._refusal(f"a link to {where}, a port other than {HTTPS_PORT}", hint=hint)
-        if not any(host == suffix or host.endswith(f".{suffix}") for suffix in PROVIDER_HOSTS):
-            raise self._refusal(f"a link to {host}, which is none of {', '.join(PROVIDER_HOSTS)}", hint=hint)
+        if not any(host == suffix or host.endswith(f".{suffix}") for suffix in self._known):
+            raise self._refusal(f"a link to {host}, which is none of {', '.join(self._known)}", hint=hint)
 
     def _refusal(self, what: str, *, hint: str | None = None) -> UrlRefused:
         return UrlRefused(f"{self._source}: refused {what}", hint=hint)
@@ -151,7 +148,11 @@ class LinkCache:
 
     def keep(self, recording_id: str, links: Mapping[str, str], *, now: float) -> None:
         """Remembers the link of each rendition; `now` in monotonic seconds."""
+        if len(recording_id) > _LONGEST_ID:
+            return
         for rendition, link in links.items():
+            if len(link) > LONGEST_URL:
+                continue
             self._links.pop((recording_id, rendition), None)
             self._links[recording_id, rendition] = (link, now)
         while len(self._links) > MOST_LINKS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ from archiver.domain.errors import (
 from archiver.domain.integrity import DECRYPTION_HEADERS
 from archiver.domain.ports import Media
 from archiver.providers.links import MediaHosts, Target
-from archiver.providers.reach import Reach, open_session, was_forbidden, words
+from archiver.providers.reach import HEADER_SECONDS, Reach, open_session, was_forbidden, words
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -64,11 +65,16 @@ class Extent:
 
 
 class MediaClient:
-    """Opens links to media: no credentials, no cookies, no environment, and a session of its own for each reach."""
+    """Opens links to media: no credentials, no cookies, no environment, and a session of its own for each reach.
 
-    def __init__(self, options: SourceOptions, *, clock: Clock, resolver: AbstractResolver | None = None) -> None:
+    `hosts` are the provider's own media hosts, see `MediaHosts`.
+    """
+
+    def __init__(
+        self, options: SourceOptions, *, hosts: Mapping[str, str], clock: Clock, resolver: AbstractResolver | None = None
+    ) -> None:
         self._source = options.name
-        self._hosts = MediaHosts(options.name, options.media_hosts)
+        self._hosts = MediaHosts(options.name, options.media_hosts, known=hosts)
         self._min_rate = options.min_rate
         self._ca_bundle = options.ca_bundle
         self._clock = clock
@@ -136,7 +142,8 @@ class MediaClient:
         # Raised outside the except block: the context of an error would carry the presigned URL into tracebacks (F6).
         failure: ProviderError
         try:
-            return await self._session(target.reach).get(target.url, headers=headers, allow_redirects=False)
+            async with asyncio.timeout(HEADER_SECONDS):
+                return await self._session(target.reach).get(target.url, headers=headers, allow_redirects=False)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             if was_forbidden(error):
                 hint = f'add "{target.host}:{target.port}" to media_hosts of source {self._source} if that is its right place'

@@ -29,15 +29,20 @@ def storable(value: Any, depth: int = DEEPEST) -> Any:
 
     A number that JSON has no spelling for (1e999) becomes the text Python has for it.
     """
-    kind = type(value)
-    if kind is str:
-        return storable_text(value)
-    if value is None or kind is int or kind is bool:
+    if value is None or value is True or value is False or type(value) is int:
         return value
+    if isinstance(value, str):
+        return storable_text(value)
     if depth == 0:
         raise TooDeep(f"nested deeper than {DEEPEST}")
     if isinstance(value, dict):
-        return {storable_text(name): storable(item, depth - 1) for name, item in value.items()}
+        # An identifier holds nothing that would have to be escaped or cut, and nearly every key is one.
+        return {
+            name if name.isidentifier() else storable_text(name): storable_text(item)
+            if type(item) is str
+            else storable(item, depth - 1)
+            for name, item in value.items()
+        }
     if isinstance(value, list):
         return [storable(item, depth - 1) for item in value]
     return value if isinstance(value, float) and math.isfinite(value) else str(value)
@@ -45,7 +50,7 @@ def storable(value: Any, depth: int = DEEPEST) -> Any:
 
 def storable_text(text: str) -> str:
     """A text with NUL and lone surrogates escaped and with the query cut off every URL in it."""
-    if "\\" in text or "\x00" in text or not text.isascii():
+    if not text.isprintable() or "\\" in text:
         text = escaped(text)
     return cut_queries(text) if "/" in text or "?" in text else text
 

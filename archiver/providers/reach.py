@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 HTTPS_PORT = 443
 CONNECT_SECONDS = 10.0
-STALL_SECONDS = 60.0  # without a byte, header or body
+STALL_SECONDS = 60.0  # without a byte
+HEADER_SECONDS = 90.0  # from the call to the last header: one byte a minute must not hold a worker
 
 
 class Reach(enum.Enum):

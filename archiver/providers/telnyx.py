@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from archiver.providers.settings import Observe, SourceOptions
 
 PUBLIC_URL = "https://api.telnyx.com"
+MEDIA_HOSTS: Mapping[str, str] = {
+    "amazonaws.com": "presigned S3: s3.amazonaws.com/telephony-recorder-prod (T-KB storing-call-recordings.md)",
+    "telnyx.com": "Telnyx itself; where a room recording's download_url leads is not documented (providers.md 2.6)",
+}
 PAGE_SIZE = 250  # the most that both lists take; a day that fits one page cannot drift (F7)
 _META = ("page_number", "total_pages", "total_results")
 
@@ -54,7 +58,7 @@ class Telnyx:
         self._links = links
         self._clock = clock
         self._remembered = LinkCache()
-        self.media = MediaClient(options, clock=clock, resolver=resolver)
+        self.media = MediaClient(options, hosts=MEDIA_HOSTS, clock=clock, resolver=resolver)
         self.api = Api(
             options,
             default_url=PUBLIC_URL,

@@ -14,11 +14,16 @@ from archiver.providers.progress import Progress
 from archiver.providers.rows import read_rows
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
     from archiver.domain.recording import Listed
     from archiver.providers.http import Api
     from archiver.providers.settings import SourceOptions
+
+MEDIA_HOSTS: Mapping[str, str] = {
+    "amazonaws.com": "presigned S3: com-twilio-us1-video-recording.s3.amazonaws.com (W-rec)",
+    "twilio.com": "Twilio itself",
+}
 
 
 def authorization(options: SourceOptions) -> str:

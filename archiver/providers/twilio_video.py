@@ -60,7 +60,7 @@ class TwilioVideo:
     ) -> None:
         self.source = options.name
         self._clock = clock
-        self._media = MediaClient(options, clock=clock, resolver=resolver)
+        self._media = MediaClient(options, hosts=twilio.MEDIA_HOSTS, clock=clock, resolver=resolver)
         self._api = Api(
             options,
             default_url=PUBLIC_URL,

@@ -17,7 +17,11 @@ from tests.simulator import stage
 KINDS = ("telnyx-rooms", "telnyx-calls", "twilio-video")
 MAKE = {"telnyx-rooms": stage.telnyx_recording, "telnyx-calls": stage.call_recording, "twilio-video": stage.twilio_recording}
 LIST = {"telnyx-rooms": r"^/v2/room_recordings\?", "telnyx-calls": r"^/v2/recordings\?", "twilio-video": r"^/v1/Recordings\?"}
-RECORD = {"telnyx-rooms": r"^/v2/room_recordings/", "telnyx-calls": r"^/v2/recordings/", "twilio-video": r"^/v1/Recordings/RT[0-9a-f]+$"}
+RECORD = {
+    "telnyx-rooms": r"^/v2/room_recordings/",
+    "telnyx-calls": r"^/v2/recordings/",
+    "twilio-video": r"^/v1/Recordings/RT[0-9a-f]+$",
+}
 
 
 @dataclass
@@ -54,7 +58,9 @@ class Stage:
     def fault(self, action, *, on="list", **changes):
         path = {"list": LIST[self.kind], "record": RECORD[self.kind], "media": r"", "any": r""}[on]
         host = "media" if on == "media" else ("twilio" if self.kind == "twilio-video" else "telnyx")
-        self.simulation.faults.add(Rule(name=f"rule {len(self.simulation.faults.rules)}", action=action, host=host, path=path, **changes))
+        self.simulation.faults.add(
+            Rule(name=f"rule {len(self.simulation.faults.rules)}", action=action, host=host, path=path, **changes)
+        )
 
     async def walk(self, name="ended", *, backward=False):
         listing = next(each for each in self.provider.listings if each.name == name)

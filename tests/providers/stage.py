@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import socket
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -23,6 +24,7 @@ CANARY = "CANARY7e1f"  # in every secret of these tests, and in nothing else
 API_KEY = f"KEY{CANARY}bearer"
 PASSWORD = f"{CANARY}password"
 SIGNATURE = f"X-Amz-Signature={CANARY}signature"
+KNOWN = {"amazonaws.com": "", "telnyx.com": "", "twilio.com": ""}
 WINDOW = Window(first=(NOON - timedelta(days=2)).date(), last=(NOON + timedelta(days=1)).date())
 
 
@@ -100,6 +102,18 @@ async def serving(answer, *, ssl_context=None):
         await runner.cleanup()
 
 
+def replies(*answers):
+    """Each answer once, the last one for ever: a status, or a status with a body or headers."""
+    left = list(answers)
+
+    def answer(_):
+        found = left.pop(0) if len(left) > 1 else left[0]
+        status, body, headers = (*(found if isinstance(found, tuple) else (found,)), None, None)[:3]
+        return web.Response(status=status, text=json.dumps({"ok": True} if body is None else body), headers=headers)
+
+    return answer
+
+
 @contextlib.asynccontextmanager
 async def sending(*pieces, hold=False):
     """A server that writes these bytes whatever was asked, and closes, or with `hold` waits for the client to go."""
@@ -175,7 +189,11 @@ def options(base_url="", **changes):
     return SourceOptions(**{"name": "src", "base_url": base_url, "credentials": credentials, "min_rate": 0.0, **changes})
 
 
-TABLE = (route("list", "GET", "/v2/things"), route("thing", "GET", "/v2/things/[0-9]+"), route("delete", "DELETE", "/v2/things/[0-9]+"))
+TABLE = (
+    route("list", "GET", "/v2/things"),
+    route("thing", "GET", "/v2/things/[0-9]+"),
+    route("delete", "DELETE", "/v2/things/[0-9]+"),
+)
 
 
 @contextlib.asynccontextmanager
@@ -200,7 +218,7 @@ async def an_api(base_url, clock=None, **changes):
 
 @contextlib.asynccontextmanager
 async def a_media_client(*hosts, clock=None, resolver=None, **changes):
-    client = MediaClient(options(media_hosts=hosts, **changes), clock=clock or Clock(), resolver=resolver)
+    client = MediaClient(options(media_hosts=hosts, **changes), hosts=KNOWN, clock=clock or Clock(), resolver=resolver)
     try:
         yield client
     finally:
@@ -214,6 +232,15 @@ async def fetched(client, link, resume=None):
         return opened.media, b"".join([chunk async for chunk in opened.media.chunks])
     finally:
         await opened.aclose()
+
+
+async def until(condition):
+    """Lets the loop turn until something is so."""
+    for _ in range(100_000):
+        if condition():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it never came to be so")
 
 
 async def collected(pages):

@@ -63,7 +63,10 @@ def test_code_and_title_are_found_in_all_shapes_of_telnyx_errors(payload, text):
     ("payload", "text"),
     [
         ({"code": 20404, "message": "Not found", "more_info": "https://x", "status": 404}, "20404 Not found"),
-        ({"type": "x", "title": "Not Found", "status": 404, "code": 20404, "detail": "No such thing"}, "20404 Not Found No such thing"),
+        (
+            {"type": "x", "title": "Not Found", "status": 404, "code": 20404, "detail": "No such thing"},
+            "20404 Not Found No such thing",
+        ),
         ({"code": True, "message": 5}, "5"),
         (None, ""),
         ("<TwilioResponse>", ""),
@@ -87,7 +90,16 @@ def test_no_secret_survives_in_an_error_text(text, secret):
     assert secret not in shown(f"{text}{secret}{text}", (secret,)) or not secret.strip()
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["errors", "code", "title", "detail", "message"]), inner, max_size=5), max_leaves=8))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(["errors", "code", "title", "detail", "message"]), inner, max_size=5)
+        ),
+        max_leaves=8,
+    )
+)
 def test_any_json_is_described_without_failing(payload):
     for describe in (describe_telnyx, describe_twilio):
         assert shown(describe(payload), ()).isprintable()

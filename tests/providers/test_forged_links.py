@@ -4,7 +4,7 @@ import pytest
 from aiohttp import web
 
 from archiver.domain.errors import ProviderUnavailable, UrlRefused
-from tests.providers.stage import Resolver, a_media_client, serving, sending, sink
+from tests.providers.stage import Resolver, a_media_client, sending, serving, sink
 from tests.providers.test_reach import NOT_PUBLIC
 
 # {port} is where a server listens on the loopback address and waits for what should not come.
@@ -117,10 +117,12 @@ async def test_plain_http_to_a_configured_name_that_turns_public_is_refused():
 
 
 async def test_a_chain_of_redirects_ends_after_five():
-    async with serving(lambda request: web.Response(status=302, headers={"Location": f"/{int(request.path[1:]) + 1}"})) as server:
-        async with a_media_client(server.host) as client:
-            with pytest.raises(UrlRefused, match="more than 5 times"):
-                await client.open(f"{server.url}/1")
+    async with (
+        serving(lambda request: web.Response(status=302, headers={"Location": f"/{int(request.path[1:]) + 1}"})) as server,
+        a_media_client(server.host) as client,
+    ):
+        with pytest.raises(UrlRefused, match="more than 5 times"):
+            await client.open(f"{server.url}/1")
     assert len(server.seen) == 6
 
 

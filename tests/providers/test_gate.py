@@ -23,7 +23,10 @@ from tests.providers.stage import NOON, Clock
         ({"retry-after": "1000000000"}, 1e9),
         ({"retry-after": format_datetime(NOON + timedelta(seconds=90))}, 90),
         ({"retry-after": format_datetime(NOON - timedelta(seconds=90))}, None),
-        *(({"retry-after": junk}, None) for junk in ("0", "-5", "", "soon", "NaN", "inf", "1e3", "0x10", "9" * 400, "Mon, 99 Foo 2026", "٣")),
+        *(
+            ({"retry-after": junk}, None)
+            for junk in ("0", "-5", "", "soon", "NaN", "inf", "1e3", "0x10", "9" * 400, "Mon, 99 Foo 2026", "٣")
+        ),
         *(({"x-ratelimit-reset": junk}, None) for junk in ("0", "-1", "later")),
     ],
 )

@@ -14,7 +14,11 @@ from tests.providers.test_parsing import SAMPLES, read_call, read_room, read_tra
 
 def telnyx_page(rows=(), *, requested=1, **meta):
     given = {"page_number": requested, "page_size": 250, "total_pages": 1, "total_results": len(rows), **meta}
-    return telnyx.parse_page({"data": list(rows), "meta": {key: value for key, value in given.items() if value is not ...}}, requested=requested, read=read_room)
+    return telnyx.parse_page(
+        {"data": list(rows), "meta": {key: value for key, value in given.items() if value is not ...}},
+        requested=requested,
+        read=read_room,
+    )
 
 
 def row(number=0):
@@ -121,7 +125,9 @@ def test_a_backward_walk_misses_nothing_that_was_there_all_the_time_when_rows_va
     async def fetch(number):
         pages = -(-len(rows) // size)
         page = rows[(number - 1) * size : number * size]
-        listed = tuple(Listed(recording_id=str(each), status=ProviderStatus.COMPLETED, status_raw="", renditions=(), raw={}) for each in page)
+        listed = tuple(
+            Listed(recording_id=str(each), status=ProviderStatus.COMPLETED, status_raw="", renditions=(), raw={}) for each in page
+        )
         found = Page(number=number, recordings=listed, pages=pages, last=number >= pages)
         if rows and data.draw(st.booleans()):
             gone.add(rows.pop(data.draw(st.integers(0, len(rows) - 1))))
@@ -140,7 +146,9 @@ def test_a_backward_walk_misses_nothing_that_was_there_all_the_time_when_rows_va
 
 
 def page_of(*ids, last=False, rejected=()):
-    listed = tuple(Listed(recording_id=each, status=ProviderStatus.COMPLETED, status_raw="", renditions=(), raw={}) for each in ids)
+    listed = tuple(
+        Listed(recording_id=each, status=ProviderStatus.COMPLETED, status_raw="", renditions=(), raw={}) for each in ids
+    )
     return Page(number=1, recordings=listed, rejected=rejected, last=last)
 
 
@@ -161,7 +169,7 @@ def test_twenty_pages_without_anything_new_end_the_walk():
     for ids in ([], ["a"], ["a", "b"]):
         progress = Progress("src")
         pages = [page_of(*(ids if number % 2 else ids[::-1])) for number in range(100)]
-        with pytest.raises(ContractBroken, match="brought nothing new|again"):
+        with pytest.raises(ContractBroken, match=r"brought nothing new|again"):
             for page in pages:
                 progress.check(page)
         assert progress.pages <= 22
@@ -179,12 +187,18 @@ def test_a_walk_of_more_than_ten_thousand_pages_ends():
 
 
 def test_telnyx_rooms_are_asked_for_whole_dates():
-    assert telnyx_rooms.query(telnyx_rooms.ENDED, WINDOW) == [("filter[date_ended_at][gte]", "2026-03-08"), ("filter[date_ended_at][lte]", "2026-03-11")]
+    assert telnyx_rooms.query(telnyx_rooms.ENDED, WINDOW) == [
+        ("filter[date_ended_at][gte]", "2026-03-08"),
+        ("filter[date_ended_at][lte]", "2026-03-11"),
+    ]
     assert telnyx_rooms.query(telnyx_rooms.PROCESSING, None) == [("filter[status]", "processing")]
 
 
 def test_telnyx_calls_are_asked_for_instants_of_their_end():
-    assert telnyx_calls.query(telnyx_calls.ENDED, WINDOW) == [("filter[end_time][gte]", "2026-03-08T00:00:00Z"), ("filter[end_time][lte]", "2026-03-12T00:00:00Z")]
+    assert telnyx_calls.query(telnyx_calls.ENDED, WINDOW) == [
+        ("filter[end_time][gte]", "2026-03-08T00:00:00Z"),
+        ("filter[end_time][lte]", "2026-03-12T00:00:00Z"),
+    ]
 
 
 def test_twilio_is_asked_for_a_day_more_because_it_filters_by_start():
@@ -193,7 +207,10 @@ def test_twilio_is_asked_for_a_day_more_because_it_filters_by_start():
     assert twilio_video.query(twilio_video.DELETED, WINDOW) == [("Status", "deleted"), *expected]
 
 
-@pytest.mark.parametrize(("module", "listing"), [(telnyx_rooms, telnyx_rooms.ENDED), (telnyx_calls, telnyx_calls.ENDED), (twilio_video, twilio_video.ENDED)])
+@pytest.mark.parametrize(
+    ("module", "listing"),
+    [(telnyx_rooms, telnyx_rooms.ENDED), (telnyx_calls, telnyx_calls.ENDED), (twilio_video, twilio_video.ENDED)],
+)
 def test_a_windowed_list_without_a_window_is_a_mistake(module, listing):
     with pytest.raises(ValueError, match="needs a window"):
         module.query(listing, None)
@@ -201,12 +218,33 @@ def test_a_windowed_list_without_a_window_is_a_mistake(module, listing):
 
 # Anything at all.
 
-json_values = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3), max_leaves=6)
-FIELDS = sorted({name for sample in ("telnyx_list", "twilio_list") for each in SAMPLES[sample].get("data", SAMPLES[sample].get("recordings")) for name in each} | {*SAMPLES["telnyx_call_recording"]["data"], "room_sid"})
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+FIELDS = sorted(
+    {
+        name
+        for sample in ("telnyx_list", "twilio_list")
+        for each in SAMPLES[sample].get("data", SAMPLES[sample].get("recordings"))
+        for name in each
+    }
+    | {*SAMPLES["telnyx_call_recording"]["data"], "room_sid"}
+)
 IDS = st.sampled_from(["6b61621f-62e0-4aad-ab11-9fd19e272e73", "RT" + "a" * 32, "", None]) | json_values
-rows = json_values | st.fixed_dictionaries({"id": IDS, "sid": IDS}, optional={name: json_values | st.text() for name in FIELDS if name not in {"id", "sid"}})
-meta = json_values | st.fixed_dictionaries({}, optional=dict.fromkeys(("page_number", "page_size", "total_pages", "total_results", "page", "next_page_url"), st.integers(-1, 3) | json_values))
-payloads = json_values | st.fixed_dictionaries({"data": st.lists(rows, max_size=4) | json_values, "recordings": st.lists(rows, max_size=4) | json_values, "meta": meta})
+rows = json_values | st.fixed_dictionaries(
+    {"id": IDS, "sid": IDS}, optional={name: json_values | st.text() for name in FIELDS if name not in {"id", "sid"}}
+)
+meta = json_values | st.fixed_dictionaries(
+    {},
+    optional=dict.fromkeys(
+        ("page_number", "page_size", "total_pages", "total_results", "page", "next_page_url"), st.integers(-1, 3) | json_values
+    ),
+)
+payloads = json_values | st.fixed_dictionaries(
+    {"data": st.lists(rows, max_size=4) | json_values, "recordings": st.lists(rows, max_size=4) | json_values, "meta": meta}
+)
 
 
 @given(payloads, st.integers(1, 3))

@@ -48,7 +48,13 @@ def test_the_query_is_cut_off_every_url(text, expected):
     assert cut_queries(text) == expected
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | anything, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(anything, inner, max_size=4), max_leaves=20))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | anything,
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(anything, inner, max_size=4),
+        max_leaves=20,
+    )
+)
 @settings(max_examples=200)
 def test_whatever_json_holds_can_be_stored_as_utf8_json(value):
     text = json.dumps(storable(value), allow_nan=False, ensure_ascii=False)

@@ -48,7 +48,16 @@ def test_no_way_of_carrying_an_ipv4_address_in_an_ipv6_one_is_public(address):
 
 @pytest.mark.parametrize("reach", Reach)
 def test_metadata_and_multicast_and_unspecified_addresses_are_refused_to_everybody(reach):
-    for address in ("169.254.169.254", "fd00:ec2::254%1", "224.0.0.1", "0.0.0.0", "fe80::1", "::", "::ffff:10.0.0.1", "not an address"):
+    for address in (
+        "169.254.169.254",
+        "fd00:ec2::254%1",
+        "224.0.0.1",
+        "0.0.0.0",
+        "fe80::1",
+        "::",
+        "::ffff:10.0.0.1",
+        "not an address",
+    ):
         if not (reach in {Reach.INTERNAL, Reach.CONFIGURED} and address.startswith("fd00")):
             assert problem(address, 443, reach) is not None, address
 

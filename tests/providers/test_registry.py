@@ -30,7 +30,9 @@ async def test_a_provider_is_opened_by_its_name_and_connects_to_nothing(name):
 
 
 def test_a_misspelt_name_is_named_with_what_was_meant():
-    with pytest.raises(ConfigurationError, match=r"unknown provider 'telnyx-room', accepted: .*twilio-video; did you mean 'telnyx-"):
+    with pytest.raises(
+        ConfigurationError, match=r"unknown provider 'telnyx-room', accepted: .*twilio-video; did you mean 'telnyx-"
+    ):
         registry.open_provider("telnyx-room", options(), Clock())
 
 

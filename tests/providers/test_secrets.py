@@ -9,12 +9,20 @@ import pytest
 from archiver.domain.errors import ArchiverError
 from archiver.simulator import actions, body_actions, page_actions
 from tests.providers.simulated import KINDS, simulated
-from tests.providers.stage import texts_of
+from tests.providers.stage import texts_of, until
 
 FAULTS = {
     **{f"status {code}": actions.status(code) for code in (204, 301, 302, 400, 401, 403, 404, 409, 410, 422, 429, 500, 503)},
-    **{f"garbled {how}": page_actions.garbled(how) for how in ("truncated", "not json", "empty", "deep", "duplicate keys", "no list", "no meta", "null")},
-    **{f"link {number}": page_actions.links_to(url) for number, url in enumerate(("http://evil.example/x?X-Amz-Signature=1", "https://user:X-Amz-x@h/x", "file:///X-Amz-", "x" * 9_000))},
+    **{
+        f"garbled {how}": page_actions.garbled(how)
+        for how in ("truncated", "not json", "empty", "deep", "duplicate keys", "no list", "no meta", "null")
+    },
+    **{
+        f"link {number}": page_actions.links_to(url)
+        for number, url in enumerate(
+            ("http://evil.example/x?X-Amz-Signature=1", "https://user:X-Amz-x@h/x", "file:///X-Amz-", "x" * 9_000)
+        )
+    },
     **{f"cut {after}": actions.cut(after) for after in (0, 1, 0.5, -1)},
     "reset": actions.cut(0.5, ending="rst"),
     "no answer": actions.no_answer(),
@@ -42,7 +50,12 @@ async def test_no_fault_brings_a_secret_to_light(kind, caplog):
             for place in ("any", "media"):
                 on.simulation.faults.clear()
                 on.fault(fault, on=place)
-                for ask in (on.walk, on.provider.check, lambda: on.provider.get(on.ref(recording)), lambda: on.download(recording)):
+                for ask in (
+                    on.walk,
+                    on.provider.check,
+                    lambda: on.provider.get(on.ref(recording)),
+                    lambda: on.download(recording),
+                ):
                     try:
                         values.append(await ask())
                     except (ArchiverError, AssertionError) as failure:
@@ -51,8 +64,18 @@ async def test_no_fault_brings_a_secret_to_light(kind, caplog):
     assert len(failures) > 100
     shown = "\n".join(map(texts_of, failures))
     kept = json.dumps([repr(value) for value in values if not isinstance(value, tuple)])
-    logged = "\n".join(record.getMessage() for record in caplog.records if not record.name.startswith(("aiohttp.server", "aiohttp.access")))
-    for secret in ("X-Amz-Signature", "X-Amz-Credential", known.api_key, known.auth_token, known.api_key_secret, "Bearer ", "Basic "):
+    logged = "\n".join(
+        record.getMessage() for record in caplog.records if not record.name.startswith(("aiohttp.server", "aiohttp.access"))
+    )
+    for secret in (
+        "X-Amz-Signature",
+        "X-Amz-Credential",
+        known.api_key,
+        known.auth_token,
+        known.api_key_secret,
+        "Bearer ",
+        "Basic ",
+    ):
         for text in (shown, kept, logged):
             assert secret not in text
     assert {type(failure).__module__ for failure in failures} == {"archiver.domain.errors"}
@@ -63,8 +86,7 @@ async def test_a_cancelled_request_leaves_nothing_open_and_nothing_said():
         recording = on.add()
         on.fault(actions.hang(), on="any")
         task = asyncio.create_task(on.provider.get(on.ref(recording)))
-        while not on.simulation.audit:
-            await asyncio.sleep(0)
+        await until(lambda: on.simulation.audit)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

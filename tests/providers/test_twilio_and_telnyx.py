@@ -6,7 +6,7 @@ import pytest
 
 from archiver.domain import errors
 from archiver.domain.recording import ProviderStatus
-from archiver.simulator import actions, body_actions
+from archiver.simulator import actions, body_actions, page_actions
 from archiver.simulator.behaviour import Behaviour
 from archiver.simulator.faults import Rule
 from tests.providers.simulated import simulated, truth
@@ -37,7 +37,12 @@ async def test_an_encrypted_track_comes_with_all_it_takes_to_decrypt_it():
         recording = on.add(encrypted=True)
         media, body = await on.download(recording)
         assert media.encrypted
-        assert set(media.metadata) == {"x-amz-meta-x-amz-key", "x-amz-meta-x-amz-iv", "x-amz-meta-x-amz-matdesc", "x-amz-meta-x-amz-unencrypted-content-length"}
+        assert set(media.metadata) == {
+            "x-amz-meta-x-amz-key",
+            "x-amz-meta-x-amz-iv",
+            "x-amz-meta-x-amz-matdesc",
+            "x-amz-meta-x-amz-unencrypted-content-length",
+        }
         assert body == truth(recording, "media")
 
 
@@ -56,7 +61,13 @@ async def test_bytes_that_twilio_hands_out_itself_are_taken_and_only_with_creden
             from urllib.parse import parse_qsl
 
             path, _, query = link.partition("?")
-            media = exchange.request.__class__(host="media", method="GET", path="/" + path.partition("/")[2], query=tuple(parse_qsl(query)), target="/" + link.partition("/")[2])
+            media = exchange.request.__class__(
+                host="media",
+                method="GET",
+                path="/" + path.partition("/")[2],
+                query=tuple(parse_qsl(query)),
+                target="/" + link.partition("/")[2],
+            )
             return actions.Delivery(reply=on.simulation.media_host.answer(media))
 
         on.simulation.faults.add(Rule(name="direct", action=direct, host="twilio", path="/Media"))
@@ -98,7 +109,7 @@ async def test_twilios_limit_of_requests_at_once_is_backed_off_from():
 async def test_the_three_shapes_of_telnyx_errors_all_mean_gone():
     for shape in ("errors", "bare", "message"):
         async with simulated("telnyx-rooms", behaviour=Behaviour(telnyx_error_shape=shape)) as on:
-            with pytest.raises(errors.RecordingGone, match="404: (10005 Resource not found|Error)"):
+            with pytest.raises(errors.RecordingGone, match=r"404: (10005 Resource not found|Error)"):
                 await on.provider.get(on.ref(on.add(1)).__class__(source="src", recording_id=on.new_id(2)))
 
 
@@ -152,3 +163,18 @@ async def test_a_late_recording_is_found_when_it_is_listed():
         assert await on.ids() == []
         await on.clock.sleep(301)
         assert await on.ids() == [recording.id]
+
+
+@pytest.mark.parametrize(
+    ("kind", "other"),
+    [
+        ("telnyx-rooms", "https://media.twilio.com/x"),
+        ("telnyx-calls", "https://media.twilio.com/x"),
+        ("twilio-video", "https://api.telnyx.com/x"),
+    ],
+)
+async def test_a_link_to_the_other_provider_is_refused(kind, other):
+    async with simulated(kind) as on:
+        on.fault(page_actions.links_to(other), on="any")
+        with pytest.raises(errors.UrlRefused, match=r"which is none of amazonaws\.com, "):
+            await on.download(on.add())
