@@ -157,6 +157,13 @@ def test_a_remembered_link_serves_once_and_for_a_minute():
     assert cache.take("a", "wav", now=160.1) is None
 
 
+def test_what_could_be_no_link_or_id_takes_no_memory():
+    cache = LinkCache()
+    cache.keep("x" * 65, {"media": "y"}, now=0.0)
+    cache.keep("x", {"media": "y" * 9_000}, now=0.0)
+    assert len(cache) == 0
+
+
 def test_no_more_than_a_thousand_links_are_remembered_the_newest():
     cache = LinkCache()
     for number in range(3_000):

@@ -74,6 +74,13 @@ async def test_a_body_that_stalls_frees_its_worker(monkeypatch):
             await fetched(client, f"{server.url}/x")
 
 
+async def test_headers_that_trickle_in_free_their_worker(monkeypatch):
+    monkeypatch.setattr("archiver.providers.media.HEADER_SECONDS", 0.05)
+    async with sending(b"HTTP/1.1 200 OK\r\nX-Slow: ", hold=True) as server, a_media_client(server.host) as client:
+        with pytest.raises(ProviderUnavailable, match="timed out"):
+            await client.open(f"{server.url}/x")
+
+
 async def test_an_endless_body_ends_somewhere(monkeypatch):
     monkeypatch.setattr(module, "MOST_UNANNOUNCED", 5_000)
     async with sending(OK + b"\r\n" + BODY) as server, a_media_client(server.host) as client:
