@@ -1,0 +1,83 @@
+"""Results for people: tables on a terminal, tab-separated lines everywhere else; text of strangers made harmless."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+
+
+def on_terminal() -> bool:
+    """Whether somebody is looking."""
+    return sys.stdout.isatty()
+
+
+def say(text: str = "") -> None:
+    """Prints a line of our own words, in which text of strangers has been through `visible`."""
+    _tolerant()
+    click.echo(text)
+
+
+def say_json(document: Any) -> None:
+    """Prints a document on one line, in ASCII, so that every pipe and locale can carry it."""
+    click.echo(json.dumps(document))
+
+
+def visible(text: object) -> str:
+    """The text on one line with everything that does not print escaped: a terminal obeys control characters (CWE-150)."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(text))
+
+
+def print_table(
+    headers: Sequence[str], rows: Iterable[Sequence[object]], *, right: Collection[str] = (), title: str = ""
+) -> None:
+    """Prints rows under headers, those named in `right` aligned to the right."""
+    _tolerant()
+    if not on_terminal():
+        for row in (headers, *rows):
+            click.echo("\t".join(visible(cell) for cell in row))
+        return
+    table = Table(title=title or None, title_justify="left", show_edge=False, pad_edge=False)
+    for header in headers:
+        table.add_column(header, justify="right" if header in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(visible(cell)) for cell in row))
+    Console().print(table)
+
+
+def _tolerant() -> None:
+    """Lets a character that the locale does not have be escaped instead of ending the command."""
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="backslashreplace")
+
+
+def rounded_size(size: int | None) -> str:
+    """A size as people say it: `1.4 MiB`; empty for one that is not known."""
+    if size is None:
+        return ""
+    value, unit = float(size), 0
+    while value >= 1024 and unit < len(_UNITS) - 1:
+        value, unit = value / 1024, unit + 1
+    return f"{value:.0f} {_UNITS[unit]}" if unit == 0 or value >= 100 else f"{value:.1f} {_UNITS[unit]}"
+
+
+def rounded_duration(seconds: float | None) -> str:
+    """A duration as people say it: `45 s`, `12 min`, `5.2 h`, `9 d`; a dash for one that is not known."""
+    if seconds is None:
+        return "-"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.0f} d"
