@@ -29,10 +29,11 @@ class Credentials:
 
 
 class World:
-    """All that the providers hold. `clock` returns aware datetimes; `seed` decides credentials and the key of presigned URLs.
+    """All that the providers hold; `recordings` is changed by the methods alone, for lists are remembered until one is called.
 
-    `newest_first` is the order of every list (the providers document none). `bulk_deletions` and `deletions` say which
-    deletions were asked for, so that a test can hold that none was.
+    `clock` returns aware datetimes; `seed` decides credentials and the key of presigned URLs. `newest_first` is the order of
+    every list (the providers document none). `bulk_deletions` and `deletions` say which deletions were asked for, so that a
+    test can hold that none was.
     """
 
     def __init__(self, *, clock: Callable[[], datetime], seed: int = 0, newest_first: bool = True) -> None:

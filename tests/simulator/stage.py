@@ -69,7 +69,7 @@ def small_world(clock, *recordings, **settings):
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What came over the wire, unprocessed; `ended` is how the connection did: fin, rst or open (nothing more within the patience)."""
+    """What came over the wire, unprocessed; `ended` is how the connection did: fin, rst or open (silence)."""
 
     status: int
     version: str
@@ -103,8 +103,11 @@ class Answer:
             rest = rest[size + 2 :]
 
 
-async def ask(url, *, method="GET", headers=None, body=b"", patience=5.0):
-    """One request on a connection of its own, read to whatever end it has; `patience` in seconds is how long silence is waited for."""
+async def ask(url, *, method="GET", headers=None, body=b"", silence=20.0, after=0):
+    """One request on a connection of its own, read to whatever end it has.
+
+    `silence` is how many seconds without a byte are taken for the end, once `after` bytes of the body are there.
+    """
     parts = urlsplit(url)
     target = parts.path + (f"?{parts.query}" if parts.query else "")
     lines = {"Host": parts.netloc, "Connection": "close", "Content-Length": str(len(body)), **(headers or {})}
@@ -114,7 +117,8 @@ async def ask(url, *, method="GET", headers=None, body=b"", patience=5.0):
     try:
         writer.write(head.encode() + body)
         while True:
-            async with asyncio.timeout(patience):
+            enough = not after or len(received.partition(b"\r\n\r\n")[2]) >= after
+            async with asyncio.timeout(silence if enough else 20):
                 block = await reader.read(2**16)
             if not block:
                 break

@@ -75,19 +75,19 @@ async def test_the_servers_stop_at_once_though_a_request_hangs(world, clock):
         await reached.wait()
         started = time.monotonic()
 
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 5
     assert (await hanging).ended in {"fin", "rst"}
 
 
 async def test_a_hang_gives_nothing_at_all(faulty):
-    answer = await ask(await faulty(actions.hang()), patience=0.1)
+    answer = await ask(await faulty(actions.hang()), silence=0.1)
 
     assert (answer.status, answer.ended) == (0, "open")
 
 
-@pytest.mark.parametrize(("after", "count"), [(0, 0), (1, 1), (0.5, 20_000), (-1, 39_999)])
+@pytest.mark.parametrize(("after", "count"), [(1, 1), (0.5, 20_000), (-1, 39_999)])
 async def test_a_hang_in_the_body_gives_just_so_much(faulty, truth, after, count):
-    answer = await ask(await faulty(actions.hang(after)), patience=0.2)
+    answer = await ask(await faulty(actions.hang(after)), silence=0.05, after=count)
 
     assert (answer.status, answer.ended) == (200, "open")
     assert answer.raw == truth[:count]
@@ -96,17 +96,18 @@ async def test_a_hang_in_the_body_gives_just_so_much(faulty, truth, after, count
 
 async def test_slow_is_a_rate_and_the_answer_is_whole(faulty, truth):
     url = await faulty(actions.slow(100_000))
-    trickle = await ask(url, patience=0.15)  # never silent for as long as that
+    started = time.monotonic()
+    trickle = await ask(url)
 
-    assert trickle.body == truth
-    assert trickle.ended == "fin"
+    assert (trickle.body, trickle.ended) == (truth, "fin")
+    assert time.monotonic() - started > 0.3
 
 
 async def test_delay_is_before_the_first_byte(faulty, truth):
-    url = await faulty(actions.delay(0.15), times=2)
+    url = await faulty(actions.delay(0.5), times=2)
 
-    assert (await ask(url, patience=0.05)).ended == "open"
-    assert (await ask(url, patience=2)).body == truth
+    assert (await ask(url, silence=0.05)).ended == "open"
+    assert (await ask(url)).body == truth
 
 
 @pytest.mark.parametrize("ending", ["fin", "rst"])
@@ -309,6 +310,7 @@ async def test_a_polite_answer_leaves_the_connection_open_for_the_next(simulatio
 
 async def test_the_media_hosts_rate_is_kept_for_each_connection(simulation, truth):
     simulation.behaviour.media_rate = 400_000
-    answer = await ask(await media_url(simulation), patience=0.1)
+    url, started = await media_url(simulation), time.monotonic()
 
-    assert answer.body == truth
+    assert (await ask(url)).body == truth
+    assert time.monotonic() - started > 0.05

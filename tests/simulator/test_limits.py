@@ -31,7 +31,7 @@ async def test_what_telnyx_refuses_for_its_limit_was_never_done(simulation, worl
 
 
 async def test_twilio_limits_what_is_in_flight(simulation):
-    simulation.behaviour.twilio_concurrency, simulation.behaviour.latency = 2, 0.05
+    simulation.behaviour.twilio_concurrency, simulation.behaviour.latency = 2, 0.3
     answers = await asyncio.gather(*(ask_twilio(simulation, "/Recordings") for _ in range(4)))
     refused = [answer for answer in answers if answer.status == 429]
 

@@ -118,6 +118,12 @@ def test_sizes_keep_to_the_range_and_benchmarks_get_nothing_odd():
     assert 150_000 < sum(each.size for each in expected) / 500 < 350_000
 
 
+def test_without_live_meetings_everything_plain_is_completed_by_now():
+    world = crowd(500, days=0.001, fates=ALL_PLAIN, live=0.0)
+
+    assert {each.phase(NOON) for each in world.recordings.values()} == {Phase.COMPLETED}
+
+
 async def test_an_expectation_is_what_the_servers_give():
     world = crowd(200, days=3)
     async with serve(world) as simulation:

@@ -96,7 +96,7 @@ async def test_a_date_filter_holds_for_whole_days_at_both_ends(simulation, world
 
 async def test_a_call_filter_is_inclusive_to_the_millisecond(simulation, world):
     at = NOON - timedelta(hours=1)
-    world.add([call_recording(ended_at=at + timedelta(milliseconds=5))])
+    world.add([call_recording(ended_at=at + timedelta(milliseconds=5, microseconds=900))])
     for query, found in (
         ("end_time][gte]=2026-03-10T11:00:00.005Z", 1),
         ("end_time][gte]=2026-03-10T11:00:00.006Z", 0),
