@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 CALL_SECONDS = 60.0  # for the headers of an answer, and as long again for its body
 CONNECTIONS = 16
+LIST = "list"
 REPEATS_LIMITED, REPEATS_FAILED = 3, 2
 _TEMPORARY = frozenset({408, 409, 425})  # besides 5xx; 409: Telnyx' 10036 "resource is being processed"
 _BASE_URL = re.compile(r"(https?)://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?(/v[12])?/*")
@@ -43,7 +44,10 @@ _PATH = re.compile(r"(/[A-Za-z0-9_-]+)+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One kind of request that may be made: `endpoint` is its name in metrics, `path` has to match whole."""
+    """One kind of request that may be made: `endpoint` is its name in metrics, `path` has to match whole.
+
+    The endpoint of lists is called LIST.
+    """
 
     endpoint: str
     method: str
@@ -173,16 +177,17 @@ class Api:
             body = await bodies.read(response, seconds=CALL_SECONDS)
         if isinstance(body, ProviderError):
             return type(body)(f"{what}: {body}")
-        return self._judge(what, response, body, accept, entered_at)
+        return self._judge(found, response, body, accept, entered_at)
 
     def _judge(
-        self, what: str, response: aiohttp.ClientResponse, body: bytes, accept: frozenset[int], entered_at: float
+        self, found: Route, response: aiohttp.ClientResponse, body: bytes, accept: frozenset[int], entered_at: float
     ) -> Reply | ProviderError:
+        what = f"{self._source}: {found.method} {response.url.path}"
         status = response.status
         payload = bodies.decode(body)
         if status in accept:
             self.gate.succeeded()
-            if status == 200 and isinstance(payload, bodies.NotJson):
+            if status == 200 and found.method == "GET" and isinstance(payload, bodies.NotJson):
                 return ContractBroken(f"{what} answered 200, {payload.why}")
             location = response.headers.get("Location", "")
             return Reply(status=status, payload=None if isinstance(payload, bodies.NotJson) else payload, location=location)
@@ -191,7 +196,7 @@ class Api:
         if status == 429:
             wait = self.gate.refused(response.headers, entered_at=entered_at)
             return RateLimited(f"{text}; the source waits {wait:.0f} s", wait=wait)
-        return refusal(status, text)
+        return refusal(status, text, of_list=found.endpoint == LIST)
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -200,12 +205,12 @@ class Api:
         return self._session
 
 
-def refusal(status: int, text: str) -> ProviderError:
-    """The error for a status that nobody asked for, 429 aside."""
+def refusal(status: int, text: str, *, of_list: bool = False) -> ProviderError:
+    """The error for a status that nobody asked for, 429 aside; a list that is not found (`of_list`) is no recording gone."""
     if status in {401, 403}:
         return CredentialsRefused(text, hint="check the key of this source and what it may do")
     if status in {404, 410}:
-        return RecordingGone(text)
+        return ContractBroken(text, hint="check base_url of this source") if of_list else RecordingGone(text)
     if status >= 500 or status in _TEMPORARY:
         return ProviderUnavailable(text)
     if 300 <= status < 400:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from archiver.domain.ports import Listing
 from archiver.domain.recording import Listed
-from archiver.providers.http import route
+from archiver.providers.http import LIST, route
 from archiver.providers.rows import UUID, Row
 from archiver.providers.telnyx import Telnyx
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _PATH = "/v2/recordings"
 _ID = re.compile(r"[A-Za-z0-9-]{1,64}")  # a plain string in the specification, a UUID in its examples
 ROUTES = (
-    route("list", "GET", _PATH),
+    route(LIST, "GET", _PATH),
     route("recording", "GET", f"{_PATH}/{_ID.pattern}"),
     route("delete", "DELETE", f"{_PATH}/{_ID.pattern}"),
 )

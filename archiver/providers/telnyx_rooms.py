@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from archiver.domain.errors import ContractBroken, RecordingGone
 from archiver.domain.ports import Listing
 from archiver.domain.recording import Listed, Room
-from archiver.providers.http import route
+from archiver.providers.http import LIST, route
 from archiver.providers.rows import UUID, Row
 from archiver.providers.telnyx import Telnyx
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _PATH = "/v2/room_recordings"
 # Deleting is possible for one id only: DELETE on the collection would address every recording (providers.md, trap 7).
 ROUTES = (
-    route("list", "GET", _PATH),
+    route(LIST, "GET", _PATH),
     route("recording", "GET", f"{_PATH}/{UUID.pattern}"),
     route("delete", "DELETE", f"{_PATH}/{UUID.pattern}"),
     route("room", "GET", f"/v2/rooms/{UUID.pattern}"),

@@ -11,7 +11,7 @@ from archiver.domain.errors import ContractBroken, LinkExpired, MediaImplausible
 from archiver.domain.ports import Listing
 from archiver.domain.recording import Listed, ProviderStatus, Room
 from archiver.providers import twilio
-from archiver.providers.http import Api, route
+from archiver.providers.http import LIST, Api, route
 from archiver.providers.media import MediaClient
 from archiver.providers.rows import Row, RowRefused
 
@@ -35,7 +35,7 @@ _PATH = "/v1/Recordings"
 _SID = re.compile(r"[Rr][Tt][0-9a-fA-F]{32}")
 _ROOM = re.compile(r"RM[0-9a-fA-F]{32}")
 ROUTES = (
-    route("list", "GET", _PATH),
+    route(LIST, "GET", _PATH),
     route("recording", "GET", f"{_PATH}/{_SID.pattern}"),
     route("media", "GET", f"{_PATH}/{_SID.pattern}/Media"),
     route("delete", "DELETE", f"{_PATH}/{_SID.pattern}"),

@@ -106,8 +106,8 @@ async def test_credentials_stay_home_where_a_session_with_basic_auth_would_leak_
     ("status", "expected"),
     [
         (201, ContractBroken), (202, ContractBroken), (204, ContractBroken), (206, ContractBroken), (302, ContractBroken), (400, ContractBroken),
-        (401, CredentialsRefused), (403, CredentialsRefused), (404, RecordingGone), (405, ContractBroken), (408, ProviderUnavailable),
-        (409, ProviderUnavailable), (410, RecordingGone), (422, ContractBroken), (500, ProviderUnavailable), (502, ProviderUnavailable),
+        (401, CredentialsRefused), (403, CredentialsRefused), (404, ContractBroken), (405, ContractBroken), (408, ProviderUnavailable),
+        (409, ProviderUnavailable), (410, ContractBroken), (422, ContractBroken), (500, ProviderUnavailable), (502, ProviderUnavailable),
         (503, ProviderUnavailable), (504, ProviderUnavailable), (599, ProviderUnavailable),
     ],
 )  # fmt: skip
@@ -118,6 +118,19 @@ async def test_every_status_has_its_error_with_the_providers_code_and_title(stat
             expected, match=rf"src: GET /v2/things answered {status}{'' if status == 204 else ': 12345 The title'}"
         ):
             await api.get("/v2/things", [("secret", CANARY)])
+
+
+async def test_a_record_that_is_not_found_is_gone_and_a_list_is_not():
+    async with serving(replies(404)) as server, an_api(server.url) as api:
+        with pytest.raises(RecordingGone):
+            await api.get("/v2/things/1")
+        with pytest.raises(ContractBroken, match=r"404; hint: check base_url"):
+            await api.get("/v2/things")
+
+
+async def test_a_deletion_needs_no_body_to_have_succeeded():
+    async with serving(lambda _: web.Response(status=200, body=b"")) as server, an_api(server.url) as api:
+        assert await api.delete("/v2/things/1") == 200
 
 
 async def test_a_deletion_that_answers_as_the_bulk_one_does_is_not_taken_for_success():
