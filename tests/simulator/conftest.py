@@ -3,8 +3,9 @@
 import aiohttp
 import pytest
 
+from archiver.simulator.faults import Rule
 from archiver.simulator.server import serve
-from tests.simulator.stage import Clock, small_world
+from tests.simulator.stage import TELNYX_ID, Clock, media_url, small_world
 
 
 @pytest.fixture
@@ -27,3 +28,20 @@ async def simulation(world):
 async def client_session():
     async with aiohttp.ClientSession(auto_decompress=False) as session:
         yield session
+
+
+@pytest.fixture
+def faulty(simulation):
+    """Puts one action before the media host, and gives an URL to try it on."""
+
+    async def put(action, **where):
+        url = await media_url(simulation)
+        simulation.faults.add(Rule(name="fault", action=action, **{"host": "media", **where}))
+        return url
+
+    return put
+
+
+@pytest.fixture
+def truth(world):
+    return world.recordings[TELNYX_ID].media["media"].read()
