@@ -237,12 +237,11 @@ async def open_app(
             for note in abilities.notes:
                 log.warning("storage_note", note=note)
         providers: dict[str, Provider] = {}
+        stack.push_async_callback(close_all, providers)
         for item in settings.sources:
             if item.name in names:
-                providers[item.name] = open_provider(
-                    item.provider, source_options(item, min_rate=settings.transfer.min_rate), clock, _observe(metrics, item.name)
-                )
-                stack.push_async_callback(providers[item.name].aclose)
+                options = source_options(item, min_rate=settings.transfer.min_rate)
+                providers[item.name] = open_provider(item.provider, options, clock, observe(metrics, item.name))
         yield App(
             settings=settings,
             clock=clock,
@@ -255,8 +254,15 @@ async def open_app(
         )
 
 
-def _observe(metrics: Metrics, source: str) -> Callable[[str, str], None]:
+def observe(metrics: Metrics, source: str) -> Callable[[str, str], None]:
+    """Counts a source's requests."""
     return lambda endpoint, code: metrics.provider_asked(source, endpoint, code)
+
+
+async def close_all(providers: dict[str, Provider]) -> None:
+    """Closes whatever providers are there at the end; a rotated secret may have replaced some."""
+    for provider in providers.values():
+        await provider.aclose()
 
 
 async def goodbye(catalog: SqlCatalog) -> None:

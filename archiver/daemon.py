@@ -20,6 +20,7 @@ from archiver.catalog import reports
 from archiver.domain import errors
 from archiver.pipeline.cycle import first_of, holding, poll
 from archiver.pipeline.sweep import sweep
+from archiver.rotation import Rotation
 from archiver.web import View, serve
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ DRAIN = 25.0  # seconds for what is under way; handing back and closing take the
 TICK = 0.5  # seconds between the loop's own pulse
 BLOCKED = 1.0  # a pulse this late says that something held the loop
 COUNTS = timedelta(seconds=15)  # how often gauges are refreshed
+SECRETS = timedelta(seconds=30)  # how often secret files are looked at: a rotated one is in use within a minute
 SWEEP = timedelta(hours=6)  # how often unfinished uploads are looked over
 STALLED = 2  # poll intervals without a complete pass after which a source counts as stalled (I20)
 
@@ -83,12 +85,14 @@ class Daemon:
         self._stop = stop
         self._started = app.clock.now()
         self._web_url = ""
+        self._rotation = Rotation(app)
 
     async def run(self) -> None:
         """Works until `stop` is set, then drains; cancelling it stops at once. Claims are handed back by `open_app`."""
         app = self._app
         pump = app.pump()
         async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._rotation.aclose)
             bells = stack.enter_context(Bells(app.metrics.schedule_missed))
             await self._open_web(stack)
             try:
@@ -115,6 +119,7 @@ class Daemon:
         return [
             *polls,
             self._repeating("sweep", bells.every("sweep", SWEEP), self._sweep),
+            self._repeating("secrets", bells.every("secrets", SECRETS), self._rotation.look),
             self._repeating("counts", bells.every("counts", COUNTS), self._count),
             self._watching(),
         ]
@@ -133,12 +138,11 @@ class Daemon:
 
     async def _polling(self, source: str, bell: asyncio.Event, pump: Pump) -> None:
         app = self._app
-        discovery = app.discovery(source)
         every = app.source(source).poll_every
 
         async def once() -> None:
             seen = await poll(
-                discovery,
+                app.discovery(source),  # made anew: a rotated secret replaces the provider
                 source,
                 catalog=app.catalog,
                 health=app.health,

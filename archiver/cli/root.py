@@ -21,7 +21,7 @@ from archiver.cli.query import listing, show, status
 from archiver.cli.run import run
 from archiver.cli.sync import backfill, sync
 from archiver.domain.errors import ArchiverError, ConfigurationError
-from archiver.telemetry import configure_logs
+from archiver.telemetry import configure_logs, redact
 
 log = structlog.get_logger()
 
@@ -71,5 +71,5 @@ def main(words: list[str] | None = None) -> int:
         return 130
     except Exception as error:
         log.exception("unexpected_error")
-        click.echo(f"error: unexpected {type(error).__name__}: {error}; hint: run again with -v and report it", err=True)
+        click.echo(f"error: unexpected {type(error).__name__}: {redact(str(error))}; hint: run again with -v and report it", err=True)
         return exits.UNEXPECTED
