@@ -243,10 +243,16 @@ async def take_open(tx: Tx, source: str, limit: int) -> list[RecordingRef]:
 
 
 async def record_gone(tx: Tx, actor: str, source: str, recording_id: str, looks: int) -> bool:
-    """Counts looks at which the provider did not know a recording; acts at the confirming one."""
+    """Counts looks at which the provider did not know a recording; acts at the confirming one.
+
+    A rendition under way is left alone: its worker may have every byte already, and finds out by itself if not.
+    """
     c, r = recordings.c, renditions.c
+    held = sa.select(r.id, r.name, r.state).join(recordings, c.id == r.recording_pk)
+    held = held.where(c.source == source, c.recording_id == recording_id).order_by(r.id).with_for_update(of=renditions)
+    items = (await tx.conn.execute(held)).all()
     query = sa.select(c.id, c.gone_looks, c.status).where(c.source == source, c.recording_id == recording_id)
-    row = (await tx.conn.execute(query)).one_or_none()
+    row = (await tx.conn.execute(query.with_for_update())).one_or_none()
     if row is None or row.status == ProviderStatus.DELETED.value:
         return False
     total = row.gone_looks + looks
@@ -258,10 +264,10 @@ async def record_gone(tx: Tx, actor: str, source: str, recording_id: str, looks:
     if not confirmed:
         return False
     steps = []
-    for item in (await tx.conn.execute(sa.select(r.id, r.name, r.state).where(r.recording_pk == row.id))).all():
+    for item in items:
         state = State(item.state)
         event = lifecycle.on_gone(state, total)
-        if event is not None:
+        if event is not None and state is not State.TRANSFERRING:
             why = "the provider deleted it before it was archived" if event is Event.LOST else "the provider deleted it"
             step = Step(
                 pk=item.id,
