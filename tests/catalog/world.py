@@ -131,7 +131,7 @@ class World:
         entry = await self.entry(recording_id, source=source)
         change = sa.update(renditions).where(renditions.c.id == entry.id)
         await self.me.database.write(lambda tx: tx.execute(change.values(state=state.value, **held, **columns)))
-        return replace(entry, state=state, **{name: value for name, value in columns.items() if name != "worker"})
+        return replace(entry, state=state, **{name: columns[name] for name in columns if name in Entry.__slots__})
 
     # -- looking
 
