@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from archiver.catalog.history import Change, record
 from archiver.catalog.tables import passes, recordings, rooms, slices, sources
+from archiver.domain.windows import DAY
 from archiver.domain.work import PassResult, SourceState
 
 if TYPE_CHECKING:
@@ -43,34 +44,40 @@ async def finish_pass(
     tx: Tx, actor: str, source: str, kind: str, results: Sequence[PassResult], watermark: datetime | None
 ) -> None:
     """Keeps the walks; with a watermark (all of them complete) moves it, never back, and notes what it covers."""
-    await _keep(tx, source, results)
+    fresh = await _keep(tx, source, results)
     before = await state(tx.conn, source)
     values: dict[str, Any] = {"last_started": min((r.started_at for r in results), default=tx.now)}
     if watermark is not None:
         starts = [r.window.start for r in results if r.window is not None]
+        since = min([*starts, before.covered_since] if before.covered_since else starts, default=tx.now)
         values |= {
             "watermark": max(watermark, before.watermark or watermark),
-            "covered_since": min([*starts, before.covered_since] if before.covered_since else starts, default=tx.now),
+            "covered_since": await _reach(tx, source, since),
             "last_complete_pass": tx.now,
             "problem": "",
         }
-        await _ledger(tx, actor, source, results, before)
+        if fresh:
+            await _ledger(tx, actor, source, results, before)
     await _upsert(tx, source, kind, values)
 
 
-async def _keep(tx: Tx, source: str, results: Sequence[PassResult]) -> None:
+async def _keep(tx: Tx, source: str, results: Sequence[PassResult]) -> bool:
     """One row for each window ever listed in full, its first and its latest pass apart, and every incomplete one.
 
     A calm source lists the same days every five minutes for years: repeating passes that saw nothing else would bury the rest.
+    Says whether any of them is not known yet: a pass written down again (its answer was lost) is the one that began then.
     """
+    fresh = False
     for result in results:
         c = passes.c
         first, last = (result.window.first, result.window.last) if result.window else (None, None)
-        same = sa.select(c.id, c.started_at).where(
-            c.source == source, c.listing == result.listing, c.first_day.is_not_distinct_from(first)
-        )
-        same = same.where(c.last_day.is_not_distinct_from(last), c.complete.is_(other=True), c.ids_sha256 == result.ids_sha256)
-        rows = (await tx.conn.execute(same.order_by(c.id.desc()).limit(1))).all() if result.complete else []
+        calm = c.complete.is_(other=True) & (c.ids_sha256 == result.ids_sha256) if result.complete else sa.false()
+        same = sa.select(c.id, c.started_at).where(*_of(source, result.listing, result.window))
+        same = same.where(calm | (c.started_at == result.started_at)).order_by(c.started_at == result.started_at, c.id)
+        rows = (await tx.conn.execute(same)).all()
+        if rows and rows[-1].started_at == result.started_at:
+            continue
+        fresh = True
         values = {
             "finished_at": tx.now,
             "complete": result.complete,
@@ -82,10 +89,26 @@ async def _keep(tx: Tx, source: str, results: Sequence[PassResult]) -> None:
         }
         if rows and not result.new:
             values.pop("new")
-            await tx.execute(sa.update(passes).where(c.id == rows[0].id).values(**values))
+            await tx.execute(sa.update(passes).where(c.id == rows[-1].id).values(**values))
         else:
             row = {"source": source, "listing": result.listing, "first_day": first, "last_day": last}
             await tx.execute(sa.insert(passes), [{**row, "started_at": result.started_at, **values}])
+    return fresh
+
+
+def _of(source: str, listing: str, window: Window | None) -> list[sa.ColumnElement[bool]]:
+    """The passes over exactly this window; written so that PostgreSQL can use the index, which IS NOT DISTINCT FROM forbids."""
+    c = passes.c
+    days = [c.first_day.is_(None)] if window is None else [c.first_day == window.first, c.last_day == window.last]
+    return [c.source == source, c.listing == listing, *days]
+
+
+async def _reach(tx: Tx, source: str, since: datetime) -> datetime:
+    """How far back coverage reaches from `since` over backfilled days without a gap."""
+    days = frozenset((await tx.conn.execute(sa.select(slices.c.day).where(slices.c.source == source))).scalars())
+    while (since - DAY).date() in days:
+        since -= DAY
+    return since
 
 
 async def _ledger(tx: Tx, actor: str, source: str, results: Sequence[PassResult], before: SourceState) -> None:
@@ -116,9 +139,7 @@ async def record_problem(tx: Tx, source: str, kind: str, problem: str) -> None:
 async def confirmed_ids(conn: AsyncConnection, source: str, listing: str, window: Window | None) -> str:
     """The digest of the last complete pass over exactly this window."""
     c = passes.c
-    first, last = (window.first, window.last) if window else (None, None)
-    query = sa.select(c.ids_sha256).where(c.source == source, c.listing == listing, c.complete.is_(other=True))
-    query = query.where(c.first_day.is_not_distinct_from(first), c.last_day.is_not_distinct_from(last))
+    query = sa.select(c.ids_sha256).where(*_of(source, listing, window), c.complete.is_(other=True))
     return (await conn.execute(query.order_by(c.finished_at.desc(), c.id.desc()).limit(1))).scalar() or ""
 
 
@@ -135,12 +156,8 @@ async def finish_slice(tx: Tx, source: str, kind: str, day: date, result: PassRe
     changed = await tx.execute(sa.update(slices).where(c.source == source, c.day == day).values(**values))
     if changed.rowcount == 0:
         await tx.execute(sa.insert(slices), [{"source": source, "day": day, **values}])
-    before = await state(tx.conn, source)
-    reach = before.covered_since
-    days = frozenset((await tx.conn.execute(sa.select(c.day).where(c.source == source))).scalars())
-    while reach is not None and (reach - timedelta(days=1)).date() in days:
-        reach -= timedelta(days=1)
-    if reach != before.covered_since:
+    before = (await state(tx.conn, source)).covered_since
+    if before is not None and (reach := await _reach(tx, source, before)) != before:
         await _upsert(tx, source, kind, {"covered_since": reach})
 
 
