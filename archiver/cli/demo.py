@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
-from rich.table import Table
 
 from archiver.app import open_app
 from archiver.catalog import reports
 from archiver.cli import exits
 from archiver.cli.running import Stop, run_command
 from archiver.cli.sync import run_sync
+from archiver.cli.tables import print_table, say
 from archiver.config import load
 from archiver.daemon import Daemon
 from archiver.domain.errors import UsageError
@@ -47,7 +47,7 @@ url = "sqlite:///{folder}/catalog.db"
 url = "file://{folder}/archive"
 
 [transfer]
-max_attempts = 3
+max_attempts = 2
 
 [web]
 listen = "127.0.0.1:{port}"
@@ -170,13 +170,9 @@ async def states(app: App) -> None:
     async with app.database.read() as conn:
         counts = await reports.state_counts(conn)
     there = [state.value for state in State if any(row.get(state.value) for row in counts.values())]
-    table = Table("source", *there, show_edge=False, pad_edge=False, title="Where every rendition stands", title_justify="left")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for source, row in sorted(counts.items()):
-        table.add_row(source, *(f"{row.get(state, 0):,}" for state in there))
-    click.echo()
-    Console().print(table)
+    rows = [[source, *(f"{row.get(state, 0):,}" for state in there)] for source, row in sorted(counts.items())]
+    say()
+    print_table(["source", *there], rows, right=there, title="Where every rendition stands")
 
 
 @click.command(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class Parsed(click.ParamType):
+class Parsed(click.ParamType[Any]):
     """A value that one of the configuration's parsers reads; what it refuses is a usage error with its own words."""
 
     def __init__(self, name: str, parse: Callable[[str], Any]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from archiver.config import format_size
+from archiver.cli.tables import rounded_size
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -72,8 +72,8 @@ class RunProgress:
         parts = [
             f"{self._tally.total('listed'):,} listed",
             f"{stored:,} stored",
-            format_size(size),
-            f"{format_size(int(size / seconds))}/s",
+            rounded_size(size),
+            f"{rounded_size(int(size / seconds))}/s",
         ]
         if self._days:
             parts.insert(0, f"day {self._days_done} of {self._days}")

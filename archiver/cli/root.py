@@ -36,8 +36,9 @@ def cli(context: click.Context, config_path: Path | None, log_format: str | None
     """Archive call and meeting recordings, and prove that every one is there, unchanged."""
     chosen = log_format or ("console" if sys.stderr.isatty() else "json")
     configure_logs(chosen, verbose=verbose)
-    if sys.stderr.isatty() and context.invoked_subcommand != "run" and not verbose:
-        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))  # the bar tells it
+    command = context.invoked_subcommand
+    if not verbose and (command == "demo" or (sys.stderr.isatty() and command != "run")):
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))  # a bar or lines tell it
     context.obj = Invocation(config_path=config_path, log_format=chosen, verbose=verbose, environ=os.environ)
 
 
@@ -71,5 +72,6 @@ def main(words: list[str] | None = None) -> int:
         return 130
     except Exception as error:
         log.exception("unexpected_error")
-        click.echo(f"error: unexpected {type(error).__name__}: {redact(str(error))}; hint: run again with -v and report it", err=True)
+        text = f"unexpected {type(error).__name__}: {redact(str(error))}"
+        click.echo(f"error: {text}; hint: run again with -v and report it", err=True)
         return exits.UNEXPECTED

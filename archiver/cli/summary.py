@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
 from archiver.cli import exits
-from archiver.config import format_size
+from archiver.cli.tables import print_table, rounded_size, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,21 +47,18 @@ def document(schema: str, tally: Tally, *, seconds: float, code: int) -> dict[st
     return {"schema": schema, "sources": sources, "seconds": round(seconds, 3), "exit_code": code}
 
 
-def table(tally: Tally, *, seconds: float) -> Table:
-    """The same for people."""
+def show(tally: Tally, *, seconds: float) -> None:
+    """The same for people, on stdout."""
+    rows = [
+        [name, *(f"{getattr(mine, column):,}" for column in COLUMNS), rounded_size(mine.bytes)]
+        for name, mine in tally.sources.items()
+    ]
     total = tally.total("bytes")
-    rate = f", {format_size(int(total / seconds))}/s" if seconds > 0 and total else ""
-    caption = f"{format_size(total)} in {seconds:.1f} s{rate}"
-    found = Table(caption=caption, caption_justify="left", show_edge=False, pad_edge=False)
-    found.add_column("source")
-    for column in (*COLUMNS, "size"):
-        found.add_column(column, justify="right")
-    for name, mine in tally.sources.items():
-        found.add_row(name, *(f"{getattr(mine, column):,}" for column in COLUMNS), format_size(mine.bytes))
-    if len(tally.sources) > 1:
-        found.add_section()
-        found.add_row("all", *(f"{tally.total(column):,}" for column in COLUMNS), format_size(total), style="bold")
-    return found
+    if len(rows) > 1:
+        rows.append(["all", *(f"{tally.total(column):,}" for column in COLUMNS), rounded_size(total)])
+    print_table(["source", *COLUMNS, "size"], rows, right=(*COLUMNS, "size"))
+    rate = f", {rounded_size(int(total / seconds))} a second" if seconds > 0 and total else ""
+    say(f"{rounded_size(total)} in {seconds:.1f} s{rate}")
 
 
 def problems(tally: Tally) -> list[str]:

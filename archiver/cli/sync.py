@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
-from rich.table import Table
 
 from archiver.app import App, SystemClock, open_app
 from archiver.cli import exits, summary
 from archiver.cli.parameters import DURATION, INSTANT, SIZE
 from archiver.cli.progress import RunProgress
 from archiver.cli.running import Stop, run_command
-from archiver.config import format_instant, format_size
+from archiver.cli.tables import print_table, rounded_size
+from archiver.config import format_instant
 from archiver.domain.errors import UsageError
 from archiver.pipeline import cycle
 from archiver.pipeline.backfill import Backfill, Plan, plan, preview
@@ -55,7 +55,7 @@ async def reporting(app: App, *, schema: str, as_json: bool, tally: Tally) -> As
     if as_json:
         click.echo(json.dumps(summary.document(schema, tally, seconds=seconds, code=report.code)))
         return
-    Console().print(summary.table(tally, seconds=seconds))
+    summary.show(tally, seconds=seconds)
     for text in summary.problems(tally):
         click.echo(f"! {text}", err=True)
 
@@ -216,8 +216,10 @@ async def show_preview(app: App, plans: Sequence[Plan], *, as_json: bool) -> int
     if as_json:
         click.echo(json.dumps({"schema": "archiver.backfill-preview/1", "sources": rows, "exit_code": 0}))
         return exits.DONE
-    table = Table("source", "days to list", "days finished", "recordings", "size, where listed", show_edge=False)
-    for row in rows:
-        table.add_row(row["name"], *(f"{row[k]:,}" for k in ("days", "days_finished", "listed")), format_size(row["bytes_known"]))
-    Console().print(table)
+    headers = ["source", "days to list", "days finished", "recordings", "size, where listed"]
+    cells = [
+        [row["name"], *(f"{row[key]:,}" for key in ("days", "days_finished", "listed")), rounded_size(row["bytes_known"])]
+        for row in rows
+    ]
+    print_table(headers, cells, right=headers[1:])
     return exits.DONE
