@@ -33,6 +33,7 @@ ROOMS_A_POLL = 100
 SUSPECTS_A_POLL = 100
 MOSTLY_GONE = 0.5  # a listing that misses more than this share of what ended in it is a suspect itself …
 FEW = 10  # … unless there were hardly any
+SICK_A_POLL = 3  # records or rooms that may fail by themselves in one poll; more, and it is the provider that fails
 LOOKS_APART = timedelta(hours=1)  # then each single recording has to be gone at two looks this far apart
 
 
@@ -48,6 +49,7 @@ class Pass:
     rejected: int = 0
     problems: list[str] = field(default_factory=list)
     lost: int = 0
+    sick: int = 0
 
     @property
     def complete(self) -> bool:
@@ -96,7 +98,7 @@ class Discovery:
         await self._finish(seen, problem="; ".join(seen.problems), watermark=started if seen.complete else None)
         await self._ask_again(seen)
         await self._vanished(seen, missing, odd=odd is not None)
-        await self._rooms()
+        await self._rooms(seen)
         return seen
 
     async def day(self, day: Window, *, priority: int) -> Pass:
@@ -105,7 +107,7 @@ class Discovery:
         for listing in self._provider.listings:
             if listing.windowed:
                 await self._window(seen, listing, day, priority)
-        await self._rooms()
+        await self._rooms(seen)
         return seen
 
     async def _finish(self, seen: Pass, *, problem: str, watermark: datetime | None = None) -> None:
@@ -198,12 +200,22 @@ class Discovery:
         except errors.ContractBroken as error:
             self._log.warning("record_refused", recording_id=ref.recording_id, error=str(error))
             return
+        except errors.ProviderUnavailable as error:
+            self._bear(seen, error, recording_id=ref.recording_id)
+            return
         if item is not None and item.status is not ProviderStatus.DELETED:
             await self._catalog.add_page(self._source, self._provider.kind, [item])
             return
         if await self._catalog.record_gone(self._source, ref.recording_id, looks=looks):
             seen.lost += 1
             self._log.warning("recording_gone", recording_id=ref.recording_id)
+
+    def _bear(self, seen: Pass, error: errors.ProviderUnavailable, **what: str) -> None:
+        """One record that always fails must not keep the others from being asked for (I19); raises where many fail."""
+        seen.sick += 1
+        if seen.sick > SICK_A_POLL:
+            raise error
+        self._log.warning("record_unavailable", **what, error=str(error))
 
     async def _missing(self, seen: Pass, window: Window) -> Sequence[Known]:
         """What the catalog says ended in the window, where at least one of it was not listed or was listed as deleted."""
@@ -226,17 +238,22 @@ class Discovery:
         listed_as_deleted = [item.ref for item in known if item.ref.recording_id in seen.suspects]
         await side_by_side(listed_as_deleted[:SUSPECTS_A_POLL], lambda ref: self._look(seen, ref, looks=2))
 
-    async def _rooms(self) -> None:
-        """Asks for rooms that recordings name; one at a time is asked once, whatever the number of recordings in it."""
+    async def _rooms(self, seen: Pass) -> None:
+        """Asks for rooms that recordings name; each is asked for once, whatever the number of recordings in it.
+
+        Where rooms are refused to credentials that may list recordings, there are no names, and nothing else is wrong.
+        """
         missing = await self._catalog.rooms_missing(self._source, limit=ROOMS_A_POLL)
         found: dict[str, Room | None] = {}
 
         async def ask(room_id: str) -> None:
             try:
                 found[room_id] = await self._provider.room(room_id)
-            except errors.ContractBroken as error:
+            except (errors.ContractBroken, errors.CredentialsRefused) as error:
                 found[room_id] = None
                 self._log.warning("room_refused", room_id=room_id, error=str(error))
+            except errors.ProviderUnavailable as error:
+                self._bear(seen, error, room_id=room_id)
 
         try:
             await side_by_side(missing, ask)
