@@ -21,7 +21,6 @@ from archiver.domain import errors
 from archiver.pipeline.cycle import first_of, holding, poll
 from archiver.pipeline.sweep import sweep
 from archiver.rotation import Rotation
-from archiver.web import View, serve
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -84,7 +83,6 @@ class Daemon:
         self._app = app
         self._stop = stop
         self._started = app.clock.now()
-        self._web_url = ""
         self._rotation = Rotation(app)
 
     async def run(self) -> None:
@@ -94,12 +92,11 @@ class Daemon:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._rotation.aclose)
             bells = stack.enter_context(Bells(app.metrics.schedule_missed))
-            await self._open_web(stack)
             try:
                 async with asyncio.TaskGroup() as group:
                     background = [group.create_task(job) for job in self._jobs(bells, pump)]
                     working = group.create_task(pump.run(stop=self._stop))
-                    log.info("started", version=VERSION, sources=list(app.providers), web=self._web_url)
+                    log.info("started", version=VERSION, sources=list(app.providers))
                     await self._stop.wait()
                     log.info("draining", seconds=DRAIN)
                     for task in background:
@@ -185,27 +182,6 @@ class Daemon:
             late = clock.monotonic() - before - TICK
             if late > BLOCKED:
                 log.warning("loop_blocked", seconds=round(late, 3))
-
-    # -- the web page ----------------------------------------------------------------------------------------------
-
-    async def _open_web(self, stack: AsyncExitStack) -> None:
-        app = self._app
-        web = app.settings.web
-        if not web.listen:
-            return
-        view = View(
-            database=app.database,
-            sources=app.settings.sources,
-            metrics=app.metrics,
-            clock=app.clock,
-            problems=self.problems,
-            full_key=app.storage.full_key,
-            version=VERSION,
-            users=web.users,
-            tokens=web.tokens,
-        )
-        server = await stack.enter_async_context(serve(view, host=web.host, port=web.port))
-        self._web_url = server.url
 
     async def problems(self) -> list[str]:
         """Why the daemon is not ready, one sentence each; empty when it is (contract.md, /readyz)."""

@@ -15,11 +15,11 @@ from rich.console import Console
 from archiver.app import open_app
 from archiver.catalog import reports
 from archiver.cli import exits
+from archiver.cli.run import run_daemon
 from archiver.cli.running import Stop, run_command
 from archiver.cli.sync import run_sync
 from archiver.cli.tables import print_table, say
 from archiver.config import load
-from archiver.daemon import Daemon
 from archiver.domain.errors import UsageError
 from archiver.domain.recording import State
 from archiver.simulator.__main__ import main as simulator
@@ -161,7 +161,7 @@ async def show(settings: Settings, stop: Stop, folder: Path, *, once: bool) -> i
         if once or stop.is_set():
             return stop.code if stop.is_set() else exits.DONE
         click.echo(f"Dashboard: http://{settings.web.listen}  (new recordings keep arriving; Ctrl-C ends)")
-        await Daemon(app, stop).run()
+        await run_daemon(app, stop)
     return exits.DONE
 
 

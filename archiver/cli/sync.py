@@ -7,7 +7,7 @@ import json
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -201,7 +201,7 @@ async def _watch(stop: Stop, enough: asyncio.Event, duration: timedelta | None) 
 
 async def show_preview(app: App, plans: Sequence[Plan], *, as_json: bool) -> int:
     """What a backfill would list, counted and not written."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for item in plans:
         found = await preview(app.providers[item.source], item.days)
         rows.append(
