@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from archiver.catalog.history import Change, record
 from archiver.catalog.steps import Step, take
-from archiver.catalog.tables import quarantine, recordings, renditions
+from archiver.catalog.tables import quarantine, recordings, renditions, rooms
 from archiver.domain import lifecycle
 from archiver.domain.lifecycle import Event
 from archiver.domain.recording import Listed, ProviderStatus, RecordingRef, Rejected, State
@@ -87,6 +87,8 @@ async def add_page(tx: Tx, actor: str, source: str, kind: str, listed: Sequence[
             had_content = bool(row.content) or row.status == ProviderStatus.FAILED.value
             other = had_content and bool(values["content"]) and values["content"] != row.content
             values["content"] = values["content"] or row.content  # a status in between says nothing of the bytes
+            if item.room_id == row.room_id:
+                values["room_name"] = item.room_name or row.room_name  # which may come from the room itself
             changed.append(_Changed(pk=row.id, item=item, values=values, before=row, other_content=other))
     if fresh:
         await _insert(tx, actor, source, kind, fresh, priority)
@@ -97,18 +99,28 @@ async def add_page(tx: Tx, actor: str, source: str, kind: str, listed: Sequence[
 
 async def _known(tx: Tx, source: str, ids: Collection[str]) -> dict[str, Any]:
     c = recordings.c
-    query = sa.select(c.id, c.recording_id, c.fingerprint, c.content, c.status, c.gone_looks, c.external_url).where(
-        c.source == source, c.recording_id.in_(list(ids))
-    )
+    needed = (c.id, c.recording_id, c.fingerprint, c.content, c.status, c.gone_looks, c.room_id, c.room_name)
+    query = sa.select(*needed).where(c.source == source, c.recording_id.in_(list(ids)))
     return {row.recording_id: row for row in (await tx.conn.execute(query)).all()}
 
 
 async def _insert(tx: Tx, actor: str, source: str, kind: str, fresh: Sequence[Listed], priority: int) -> None:
     seen = {"source": source, "provider": kind, "first_seen_at": tx.now, "changed_at": tx.now, "looked_at": tx.now}
     rows = [{**seen, "recording_id": item.recording_id, **facts(item)} for item in fresh]
+    names = await _room_names(tx, source, {item.room_id for item in fresh if item.room_id and not item.room_name})
+    for row in rows:
+        row["room_name"] = row["room_name"] or names.get(row["room_id"], "")
     added = (await tx.execute(sa.insert(recordings).returning(recordings.c.id, recordings.c.recording_id), rows)).all()
     keys = {row.recording_id: row.id for row in added}
     await _insert_renditions(tx, actor, source, [(keys[item.recording_id], item, item.renditions) for item in fresh], priority)
+
+
+async def _room_names(tx: Tx, source: str, ids: Collection[str]) -> dict[str, str]:
+    """What the rooms are called, as far as they were asked for already."""
+    if not ids:
+        return {}
+    query = sa.select(rooms.c.room_id, rooms.c.name).where(rooms.c.source == source, rooms.c.room_id.in_(list(ids)))
+    return {row.room_id: row.name for row in (await tx.conn.execute(query)).all()}
 
 
 async def _insert_renditions(
