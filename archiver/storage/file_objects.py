@@ -27,6 +27,7 @@ def put(root: Path, new: NewObject, body: memoryview, *, token: str, stop: Stop)
     """Creates an object from bytes; see `file_tree` for the order. Raises ObjectExists."""
     data = file_tree.TEMPORARY + token
     with _place(root, new.key, create=True) as (parent, name):
+        file_tree.sweep(parent)
         if file_tree.exists(parent, name):
             raise ObjectExists(f"{new.key}: something stands there already")
         handle = file_tree.create(parent, data)
@@ -37,7 +38,6 @@ def put(root: Path, new: NewObject, body: memoryview, *, token: str, stop: Stop)
         finally:
             file_tree.remove(parent, data)
             os.close(handle)
-        file_tree.sweep(parent)
 
 
 def complete(root: Path, new: NewObject, upload_id: str, parts: Sequence[Part], *, token: str, stop: Stop) -> None:
@@ -90,6 +90,7 @@ def delete(root: Path, key: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         with _place(root, key) as (parent, name):
             file_tree.unpublish(parent, name)
+            file_tree.sweep(parent)
         while parents:
             last = parents.pop()
             with file_tree.folder(root, parents) as above:

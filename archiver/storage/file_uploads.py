@@ -51,11 +51,15 @@ class Manifest:
 def begin(root: Path, key: str, upload_id: str, *, slot: int) -> None:
     """Begins an upload: manifest first, so that what is left of a killed one can be listed and dropped."""
     with file_tree.folder(root, [FOLDER], create=True) as folder:
-        handle = file_tree.create(folder, upload_id + _MANIFEST)
+        file_tree.sweep(folder)
+        temporary = file_tree.TEMPORARY + upload_id
+        handle = file_tree.create(folder, temporary)
         try:
             begun_at = os.fstat(handle).st_mtime  # the file system's clock: threads have no other
             _add(handle, {"key": key, "slot": slot, "begun_at": begun_at})
+            os.rename(temporary, upload_id + _MANIFEST, src_dir_fd=folder, dst_dir_fd=folder)
         finally:
+            file_tree.remove(folder, temporary)
             os.close(handle)
         os.fsync(folder)
     with _beside(root, key, create=True) as parent:

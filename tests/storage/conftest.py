@@ -1,11 +1,14 @@
 """One storage of each kind, on real servers, emptied and checked for leaks behind every test."""
 
+import asyncio
+import functools
 import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import boto3
 import pytest
 
 from archiver.domain.ports import Storage
@@ -25,23 +28,19 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+async def until(condition: Callable[[], object]) -> None:
+    """Let the loop and other threads go on until something has happened there that nobody tells about."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Place:
     """Where a storage lies; `open()` is a new process's view of it: it knows nothing of what another instance did."""
 
     kind: str
     open: Callable[[], Storage]
-
-
-@pytest.fixture
-def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What boto3's chain finds on every server of the testbed; nothing of the developer's own."""
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
 
 
 def s3(bucket: Bucket, **settings: object) -> S3:
@@ -52,12 +51,16 @@ def s3(bucket: Bucket, **settings: object) -> S3:
 KINDS = ("file", "localstack", "localstack-locked", "rclone")
 
 
+# Reading the S3 model costs 60 ms; a program does it once, a test suite a hundred times.
+shared_session = functools.cache(boto3.session.Session)
+
+
 @pytest.fixture(params=KINDS)
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     """file: a folder. localstack: the faithful S3. localstack-locked: with versions and lock. rclone: the poor compatible."""
     if request.param == "file":
         return Place(kind="file", open=lambda: Filesystem(tmp_path / "archive", 5 * MIB, token))
-    request.getfixturevalue("credentials")
+    monkeypatch.setattr("boto3.session.Session", shared_session)
     name = {"localstack": "s3_bucket", "localstack-locked": "locked_bucket", "rclone": "rclone_bucket"}[request.param]
     bucket: Bucket = request.getfixturevalue(name)
     return Place(kind=request.param, open=lambda: s3(bucket))
