@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -57,19 +58,51 @@ def prepare(engine: sa.Engine) -> None:
     """Gives a SQLite engine the settings its promises rest on; others are left alone."""
     if engine.dialect.name != "sqlite":
         return
+    path = Path(engine.url.database or "")
+
+    @sa.event.listens_for(engine, "do_connect")
+    def connecting(*_given: Any) -> None:
+        if problem := _unusable(path):  # asked here, because the driver's thread outlives a failure to open
+            raise CatalogUnavailable(f"the catalog at sqlite:///{path} cannot be used now: {problem}")
 
     @sa.event.listens_for(engine, "connect")
-    def connected(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # the driver's own BEGIN is deferred and comes late (F18)
-        cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_MS}"):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
+    def connected(connection: Any, record: Any) -> None:
+        try:
+            connection.isolation_level = None  # the driver's own BEGIN is deferred and comes late (F18)
+            cursor = connection.cursor()
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_MS}"):
+                cursor.execute(f"PRAGMA {pragma}")
+            cursor.close()
+        except BaseException:
+            connection.close()  # the pool forgets it, and its thread would wait for ever
+            raise
+        record.info["file"] = _identity(path)
 
     @sa.event.listens_for(engine, "begin")
     def begun(connection: sa.Connection) -> None:
+        if connection.info["file"] != _identity(path):  # SQLite would go on writing to a file that nobody will ever read
+            raise CatalogUnavailable(f"{path} was deleted or replaced while it was in use", hint="start again")
         reading = connection.get_execution_options().get("archiver_reads", False)
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def _unusable(path: Path) -> str | None:
+    """Why a SQLite file cannot be opened; None where nothing speaks against it."""
+    if path.is_dir():
+        return "it is a folder"
+    if not path.parent.is_dir():
+        return "its folder does not exist"
+    readable = os.access(path, os.R_OK) if path.exists() else os.access(path.parent, os.W_OK)
+    return None if readable else "permission denied"
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file a path leads to, None where to none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def translated(error: Exception, *, where: str) -> CatalogError:
@@ -146,7 +179,7 @@ class Database:
             async with self._engine.connect() as conn:
                 conn = await conn.execution_options(archiver_reads=True)  # noqa: PLW2901 -- the same connection, marked
                 yield conn
-        except (OSError, sa.exc.SQLAlchemyError) as error:
+        except sa.exc.SQLAlchemyError as error:  # nothing wider: an OSError here would be the caller's own
             raise translated(error, where=self.where) from None
 
     async def now(self) -> datetime:
