@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from archiver.storage.s3_requests import Body
     from archiver.storage.settings import S3Settings
 
+_NO_SUCH_LIST = frozenset({"MethodNotAllowed", "NotImplemented", "XNotImplemented"})
 _PART_ATTEMPTS = 3
 _PART_PAUSE = 0.2  # seconds before a part is sent again, four times as long each time
 
@@ -154,7 +155,7 @@ class S3:
         try:
             first = await anext(versions, None)
         except S3Refused as refused:
-            if refused.code != "NotImplemented":
+            if refused.code not in _NO_SUCH_LIST:
                 raise
             async for stored in self._requests.objects(prefix):
                 yield stored

@@ -61,8 +61,17 @@ def creation_arguments(new: NewObject, settings: S3Settings, *, algorithm: str) 
 
 def stored_object(key: str, headers: Mapping[str, str], *, size: int | None = None) -> StoredObject:
     """An object as response headers describe it; `size` where they do not (the answer to a put)."""
-    named = {name.lower(): value for name, value in headers.items()}
-    checksums = {name[len(_CHECKSUM) :].upper(): value for name, value in named.items() if name.startswith(_CHECKSUM)}
+    named: dict[str, str] = {}
+    checksums: dict[str, str] = {}
+    metadata: dict[str, str] = {}
+    for given, value in headers.items():
+        name = given.lower()
+        if name.startswith(_METADATA):
+            metadata[name[len(_METADATA) :]] = value
+        elif name.startswith(_CHECKSUM):
+            checksums[name[len(_CHECKSUM) :].upper()] = value
+        else:
+            named[name] = value
     composite = checksums.pop("TYPE", "") == "COMPOSITE"
     until = named.get("x-amz-object-lock-retain-until-date", "")
     return StoredObject(
@@ -72,7 +81,7 @@ def stored_object(key: str, headers: Mapping[str, str], *, size: int | None = No
         etag=named.get("etag", ""),
         sha256="" if composite else _hex(checksums.get("SHA256", "")),
         checksums=checksums,
-        metadata={name[len(_METADATA) :]: value for name, value in named.items() if name.startswith(_METADATA)},
+        metadata=metadata,
         lock_mode=named.get("x-amz-object-lock-mode", "").lower(),
         retain_until=datetime.fromisoformat(until).astimezone(UTC) if until else None,
         legal_hold=named.get("x-amz-object-lock-legal-hold", "") == "ON",

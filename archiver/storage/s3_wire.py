@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import aiohttp
+from aiohttp.http import StreamWriter
 from aiohttp.payload import Payload
 from yarl import URL
 
@@ -71,9 +72,15 @@ class _Body(Payload):
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         self._consumed = True
-        for start in range(0, len(self._view), _SLICE):
-            async with asyncio.timeout(_STALL):
-                await writer.write(self._view[start : start + _SLICE])
+        try:
+            for start in range(0, len(self._view), _SLICE):
+                async with asyncio.timeout(_STALL):
+                    await writer.write(self._view[start : start + _SLICE])
+        except TimeoutError:
+            # aiohttp closes in order, which waits for what the peer does not take: the socket would stay open.
+            if isinstance(writer, StreamWriter) and writer.transport is not None:
+                writer.transport.abort()
+            raise
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         return bytes(self._view).decode(encoding, errors)
@@ -175,9 +182,10 @@ class Wire:
         self._host = host if parts.port in (None, default) else f"{host}:{parts.port}"
         self._origin = f"{parts.scheme}://{self._host}"
         self._root = parts.path.rstrip("/") + ("" if self._settings.virtual else f"/{self._settings.bucket}")
+        tls = await asyncio.to_thread(_tls, self._settings.ca_bundle)  # reads every root certificate there is
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, ssl=_tls(self._settings.ca_bundle)),
+                connector=aiohttp.TCPConnector(limit=0, ssl=tls),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=False,
                 auto_decompress=False,

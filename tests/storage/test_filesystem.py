@@ -186,13 +186,17 @@ async def test_a_cancelled_put_ends_only_when_its_thread_has_cleaned_up(store, t
     assert files(tmp_path) in ([], [f"deep/archive/{KEY}", f"deep/archive/{KEY}.meta.json"])
 
 
+def handles() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 async def test_an_abandoned_read_closes_its_file(store):
     await put(store, body=bytes(3 * MIB))
-    before = len(list(Path("/proc/self/fd").iterdir()))
+    before = handles()
     reading = store.read(KEY)
     await anext(reading)
     await reading.aclose()
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert handles() == before
 
 
 # Names

@@ -10,6 +10,8 @@ from archiver.domain.ports import NewObject
 from archiver.storage import canaries, probe
 from archiver.storage.canaries import Dialect
 from archiver.storage.filesystem import Filesystem
+from archiver.storage.s3 import S3
+from archiver.storage.settings import S3Settings
 from archiver.storage.unprobed import UNPROBED
 from tests.storage.conftest import MIB, now, s3, token
 from tests.storage.endpoint import Poor, endpoint, error
@@ -132,9 +134,6 @@ async def test_old_canaries_are_swept_and_young_ones_left_to_their_probe(s3_buck
 
 
 def poor(here, **settings):
-    from archiver.storage.s3 import S3
-    from archiver.storage.settings import S3Settings
-
     return S3(S3Settings(bucket="bucket", prefix="p", endpoint_url=here.url, **settings), token, now)
 
 

@@ -166,6 +166,31 @@ async def test_no_credentials_is_a_refusal_that_says_what_to_do(monkeypatch):
         assert here.seen == []
 
 
+@pytest.mark.parametrize("reads", [True, False])
+async def test_a_connection_on_which_nothing_moves_is_given_up(monkeypatch, reads):
+    """Before the answer (it reads, and never says anything) and before the body is through (it does not even read)."""
+    monkeypatch.setattr("archiver.storage.s3_wire._STALL", 0.2)
+    over, ended = asyncio.Event(), asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if reads:
+            await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(len(body))
+        await over.wait()
+        writer.transport.abort()
+        ended.set()
+
+    body = bytes(100) if reads else bytes(16 * MIB)
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    store = open_s3(Endpoint(lambda _seen: OK, url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"))
+    with pytest.raises(StorageUnavailable, match="Timeout"):
+        await put(store, body=body)
+    over.set()
+    await ended.wait()
+    server.close()
+    await server.wait_closed()
+
+
 async def test_nobody_listening_is_unavailable():
     async with endpoint(lambda _seen: OK) as here:
         pass
