@@ -62,6 +62,16 @@ class Multipart:
         self._storage = storage
         self._catalog = catalog
         self._lock_for = lock_for
+        self._noted: dict[int, Entry] = {}
+
+    def as_noted(self, entry: Entry) -> Entry:
+        """The row as an attempt on `entry` left it: every note moves its revision, and the outcome has to fit the last one."""
+        noted = self._noted.pop(entry.id, entry)
+        return noted if noted.revision > entry.revision else entry
+
+    def forget(self, entry: Entry) -> None:
+        """Drops what `as_noted` would say: the attempt succeeded and its outcome has the entry."""
+        self._noted.pop(entry.id, None)
 
     async def begin(self, entry: Entry, new: NewObject, body: Body, digest: Digest) -> Upload:
         """A new upload, known to the catalog before its first part is sent (I18)."""
@@ -169,3 +179,4 @@ class Multipart:
     async def _note(self, upload: Upload) -> None:
         facts = {"upload_id": upload.upload_id, "upload": upload.note()}
         upload.entry = await self._catalog.note_upload(upload.entry, facts=facts)
+        self._noted[upload.entry.id] = upload.entry

@@ -156,7 +156,7 @@ class Pump:
             self._health.failed(entry.source, error)
             if isinstance(error, errors.StorageUnavailable):
                 self._width.pushed_back()
-            outcome = self._failed(entry, error)
+            outcome = self._failed(self._transfer.as_noted(entry), error)
         self._tell(outcome, self._clock.monotonic() - began)
         self._unsaved += 1
         self._ended.put_nowait(outcome)

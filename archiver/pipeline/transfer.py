@@ -77,6 +77,10 @@ class Transfer:
                 return await self._rest(going, body, reader)
             return await self._from_start(entry, body, reader, beside)
 
+    def as_noted(self, entry: Entry) -> Entry:
+        """The entry to give with the outcome of an attempt that failed; see `Multipart.as_noted`."""
+        return self._large.as_noted(entry)
+
     async def _from_start(self, entry: Entry, body: Body, reader: PartReader, beside: str) -> Outcome:
         size = self._storage.part_size
         announced = body.media.announced
@@ -214,6 +218,7 @@ class Transfer:
         return await self.archive(upload.entry, beside=upload.sha256)
 
     def _of(self, upload: Upload, stored: StoredObject) -> Outcome:
+        self._large.forget(upload.entry)
         return _stored(upload.entry, upload.new, stored, size=upload.offset, sha256=upload.sha256, carried=upload.carried)
 
 
