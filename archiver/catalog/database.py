@@ -48,6 +48,11 @@ def driver_url(url: str, *, sync: bool = False) -> sa.URL:
     raise CatalogError(f"catalog.url names a database {kind!r}; accepted: sqlite:///PATH, postgresql://USER@HOST/DB")
 
 
+def shown(url: sa.URL) -> str:
+    """The URL as its owner wrote it, without the password."""
+    return url.render_as_string(hide_password=True).replace("+aiosqlite", "").replace("+psycopg", "")
+
+
 def sqlite_path(url: str) -> Path | None:
     """The file of a SQLite URL, None for other databases."""
     parsed = driver_url(url, sync=True)
@@ -133,7 +138,7 @@ class Database:
 
     def __init__(self, url: str, *, clock: Callable[[], datetime], clock_rules: bool = False) -> None:
         self.url = driver_url(url)
-        self.where = self.url.render_as_string(hide_password=True).replace("+aiosqlite", "").replace("+psycopg", "")
+        self.where = shown(self.url)
         self.sqlite = self.url.get_backend_name() == "sqlite"
         self._clock = clock
         self._by_clock = clock_rules or self.sqlite

@@ -16,7 +16,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 import archiver
-from archiver.catalog.database import driver_url, prepare, sqlite_path, translated
+from archiver.catalog.database import driver_url, prepare, shown, sqlite_path, translated
 from archiver.domain.errors import SchemaMismatch, StorageFull
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def alembic_config() -> Config:
 
 
 @contextmanager
-def _connected(url: str) -> Iterator[sa.Connection]:
+def _connected(url: str, *, reading: bool = False) -> Iterator[sa.Connection]:
     path = sqlite_path(url)
     if path is not None:
         try:
@@ -66,9 +66,9 @@ def _connected(url: str) -> Iterator[sa.Connection]:
     prepare(engine)
     try:
         with engine.connect() as connection:
-            yield connection
+            yield connection.execution_options(archiver_reads=reading)
     except (OSError, sa.exc.SQLAlchemyError) as error:
-        raise translated(error, where=driver_url(url).render_as_string(hide_password=True)) from None
+        raise translated(error, where=shown(driver_url(url))) from None
     finally:
         engine.dispose()
 
@@ -102,7 +102,7 @@ def _state(connection: sa.Connection) -> SchemaState:
 
 def state_now(url: str) -> SchemaState:
     """Which revision stands in the database; blocks."""
-    with _connected(url) as connection:
+    with _connected(url, reading=True) as connection:
         return _state(connection)
 
 
