@@ -55,11 +55,17 @@ def _laws(now: datetime) -> dict[str, tuple[str, sa.Select[tuple[str, str, str]]
         "I21 stored": ("archived without a stored event", _JOINED.where(R.state.in_(held), lacks(Event.STORED))),
         "I21 history": ("its last ledger line names another state", _JOINED.where(last != R.state)),
         "I21 discovered": ("no discovered event", _JOINED.where(lacks(Event.DISCOVERED))),
+        "I21 chain": ("a ledger line goes on from another state than the one before it left", _broken_chains()),
+        "I21 objects": ("its stored lines tell of another number of objects than it has", _JOINED.where(archived, _miscounted())),
         "I16 claim": (
             "transferring without a worker or a lease",
             _JOINED.where(R.state == "transferring", R.lease_until.is_(None)),
         ),
         "I16 due": ("in the queue, but never due", _JOINED.where(R.state == "due", R.due_at.is_(None))),
+        "I17 worker": (
+            "a worker holds it, and nothing is being done with it",
+            _JOINED.where(R.worker != "", R.state.not_in(["transferring", "stored"])),
+        ),
         "I16 reason": (
             "ended without a reason",
             _JOINED.where(R.state.in_(["failed", "lost", "unavailable", "external", "damaged"]), R.error == ""),
@@ -87,6 +93,29 @@ def _laws(now: datetime) -> dict[str, tuple[str, sa.Select[tuple[str, str, str]]
             ),
         ),
     }
+
+
+def _broken_chains() -> sa.Select[tuple[str, str, str]]:
+    """Renditions whose history has a gap or a line too many: each line begins where the one before it ended, the first with
+    nothing (one event for every change, written in its transaction).
+    """
+    of_one = (L.source, L.recording_id, L.rendition)
+    before = sa.func.lag(L.to_state, 1, "").over(partition_by=of_one, order_by=L.id).label("before")
+    steps = sa.select(*of_one, L.from_state, before).where(L.rendition != "", L.to_state != "").subquery()
+    broken = sa.select(steps.c.source, steps.c.recording_id, steps.c.rendition).where(steps.c.from_state != steps.c.before)
+    return broken.distinct()
+
+
+def _miscounted() -> sa.ColumnElement[bool]:
+    """Whether the stored lines of a rendition name more or fewer objects than its row and its superseded ones do.
+
+    A line's data holds key, version, size and digest, so that one and the same object told of twice counts once.
+    """
+    told = sa.select(sa.func.count(sa.distinct(L.data))).where(
+        L.source == R.source, L.recording_id == C.recording_id, L.rendition == R.name, L.event == Event.STORED.value
+    )
+    earlier = sa.select(sa.func.count()).where(superseded.c.rendition_pk == R.id)
+    return told.scalar_subquery() != earlier.scalar_subquery() + 1
 
 
 async def check(conn: AsyncConnection, now: datetime) -> list[Violation]:
@@ -125,6 +154,19 @@ async def _impossible_steps(conn: AsyncConnection) -> list[Violation]:
                 Violation(law="lifecycle", thing=f"ledger line {first}", says=f"{event}: {before} to {after} is no step")
             )
     return found
+
+
+async def other_objects(conn: AsyncConnection, *, batch: int = 1000) -> AsyncIterator[Sequence[str]]:
+    """Keys, in order, that objects may stand under and need not: of renditions that are damaged, or to be fetched anew."""
+    held = [state.value for state in (State.STORED, State.VERIFIED, State.EXPIRING, State.EXPIRED)]
+    after = ""
+    while True:
+        query = sa.select(R.key).where(R.state.not_in(held), R.sha256 != "", R.key > after).order_by(R.key).limit(batch)
+        rows = list((await conn.execute(query)).scalars())
+        if not rows:
+            return
+        yield rows
+        after = rows[-1]
 
 
 async def expected_objects(conn: AsyncConnection, *, batch: int = 1000) -> AsyncIterator[Sequence[tuple[str, str, int]]]:

@@ -22,11 +22,16 @@ class Violation:
 
 
 def compare(
-    expected: Mapping[tuple[str, str], int], found: Mapping[tuple[str, str], int], *, ignore: Iterable[str] = ("_",)
+    expected: Mapping[tuple[str, str], int],
+    found: Mapping[tuple[str, str], int],
+    *,
+    known: Iterable[str] = (),
+    ignore: Iterable[str] = ("_",),
 ) -> list[Violation]:
     """Objects the catalog names (by key and version) against those in the archive, with their sizes in bytes.
 
-    A key whose first segment begins with one of `ignore` is not media. Where the catalog knows no version, any one serves.
+    Under a key of `known` an object may stand and need not. A key whose first segment begins with one of `ignore` is not media.
+    Where the catalog knows no version, any one serves.
     """
     skipped = tuple(ignore)
     by_key = {key: size for (key, _version), size in found.items()}
@@ -37,9 +42,9 @@ def compare(
             violations.append(Violation(law="I6 missing", thing=key, says="in the catalog, not in the archive"))
         elif actual != size:
             violations.append(Violation(law="I6 size", thing=key, says=f"{actual} bytes in the archive, {size} in the catalog"))
-    known = {key for key, _version in expected}
+    accounted = {*known, *(key for key, _version in expected)}
     for key, version in found:
-        if key not in known and not key.startswith(skipped) and not key.endswith(".meta.json"):
+        if key not in accounted and not key.startswith(skipped) and not key.endswith(".meta.json"):
             violations.append(
                 Violation(
                     law="I8 untracked", thing=key, says=f"in the archive{f' as {version}' if version else ''}, not in the catalog"
