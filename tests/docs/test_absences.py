@@ -41,14 +41,11 @@ def test_governance_is_never_bypassed():
 
 
 def test_nothing_above_the_adapters_deletes_a_recording_or_an_object():
-    deleting = []
-    for path in FILES:
-        if path.relative_to(ROOT / "archiver").parts[0] in ABOVE:
-            for node in ast.walk(ast.parse(path.read_text())):
-                if (
-                    isinstance(node, ast.Call)
-                    and isinstance(node.func, ast.Attribute)
-                    and node.func.attr in {"delete", "delete_object"}
-                ):
-                    deleting.append(f"{path.name}:{node.lineno}")
+    deleting = [
+        f"{path.name}:{node.lineno}"
+        for path in FILES
+        if path.relative_to(ROOT / "archiver").parts[0] in ABOVE
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in {"delete", "delete_object"}
+    ]
     assert deleting == [], "the README and docs/security.md say that the program deletes no recording"
