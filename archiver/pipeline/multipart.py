@@ -50,7 +50,8 @@ class Upload:
             "parts": len(self.parts),
             "offset": self.offset,
             "head": self.head.hex(),
-            "state": self.digest.state() if self.digest and self.validator and not self.sha256 else "",
+            # Before the first part is sent the digest has seen it already: a state that fits no offset must not be kept.
+            "state": self.digest.state() if self.digest and self.parts and self.validator and not self.sha256 else "",
             "sha256": self.sha256,
         }
 
