@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from archiver.domain import errors, integrity
 from archiver.domain.ports import Media, Resume
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from archiver.domain.ports import Provider
     from archiver.domain.recording import Entry, RecordingRef
@@ -52,18 +53,20 @@ class Body:
                 raise failure
             self.resumed += 1
             try:
-                async for chunk in self._rest(failure):
-                    self._take(chunk)
-                    await self._pace.passed(len(chunk))
-                    yield chunk
+                async with aclosing(self._rest(failure)) as rest:
+                    async for chunk in rest:
+                        self._take(chunk)
+                        await self._pace.passed(len(chunk))
+                        yield chunk
                 failure = None
             except errors.ProviderError as error:
                 failure = error
 
-    async def _rest(self, failure: Exception) -> AsyncIterator[bytes]:
+    async def _rest(self, failure: Exception) -> AsyncGenerator[bytes, None]:
         resume = Resume(offset=self.received, validator=self.media.validator)
         async with self._provider.open_media(self._ref, self._entry.rendition, resume=resume) as media:
             if media.offset != self.received or media.validator != self.media.validator:
+                self.resumed = RESUMES  # it would do so again
                 raise errors.MediaIncomplete(
                     f"cut after {self.received} bytes ({failure}), and the provider began anew"
                 ) from None
