@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import sqlalchemy as sa
 
 from archiver.catalog.problems import Concerns, concerns, problems, stalled
-from archiver.catalog.tables import ledger, recordings, renditions, sources
+from archiver.catalog.tables import ledger, passes, recordings, renditions, sources
 from archiver.config import format_instant
 from archiver.domain import lifecycle
 from archiver.domain.recording import State
@@ -81,11 +81,14 @@ async def oldest_unarchived(conn: AsyncConnection, now: datetime) -> dict[str, f
 async def lateness_p99(conn: AsyncConnection, source: str, now: datetime) -> float | None:
     """Seconds between end and archiving that 99 of 100 live recordings of the last 30 days kept to; None where there were none.
 
-    What a backfill brought is left out: it was late before anybody asked for it.
+    What ended before the source was first polled, and what a backfill brought, is left out: it was late before anybody asked.
     """
+    first = (await conn.execute(sa.select(sa.func.min(passes.c.started_at)).where(passes.c.source == source))).scalar()
+    if first is None:
+        return None
     archived = R.archived_at.is_not(None), R.state.in_(sorted(lifecycle.ARCHIVED)), R.priority < PRIORITY_BACKFILL
     query = sa.select(R.archived_at, C.ended_at).join(recordings, C.id == R.recording_pk)
-    query = query.where(C.source == source, C.ended_at >= now - RECENT, C.ended_at <= now, *archived)
+    query = query.where(C.source == source, C.ended_at >= max(first, now - RECENT), C.ended_at <= now, *archived)
     rows = (await conn.execute(query.order_by(C.ended_at.desc()).limit(SAMPLE))).all()
     return percentile((max(0.0, (row.archived_at - row.ended_at).total_seconds()) for row in rows), 99)
 

@@ -14,7 +14,7 @@ from archiver.catalog import reports
 from archiver.catalog.database import sqlite_path
 from archiver.catalog.selector import Selector
 from archiver.cli.parameters import INSTANT
-from archiver.cli.tables import on_terminal, print_table, rounded_duration, rounded_size, say, say_json, visible
+from archiver.cli.tables import on_terminal, print_table, rounded_duration, rounded_size, say, say_json, to_the_second, visible
 from archiver.config import format_instant
 from archiver.domain.errors import CatalogUnavailable, UsageError
 from archiver.domain.recording import State
@@ -76,25 +76,27 @@ def status(invocation: Invocation, *, as_json: bool) -> None:
 
 def _say_status(found: Mapping[str, Any]) -> None:
     there = [state for state, count in found["totals"].items() if count]
-    rows = [[part["name"], *(f"{part['states'].get(state, 0):,}" for state in there)] for part in found["sources"]]
+    rows = [
+        [part["name"], *(f"{part['states'].get(state, 0):,}" for state in there), f"{part['failing']:,}"]
+        for part in found["sources"]
+    ]
     if len(rows) > 1:
-        rows.append(["all", *(f"{found['totals'][state]:,}" for state in there)])
-    print_table(["source", *there], rows, right=there)
+        failing = sum(part["failing"] for part in found["sources"])
+        rows.append(["all", *(f"{found['totals'][state]:,}" for state in there), f"{failing:,}"])
+    print_table(["source", *there, "failing"], rows, right=[*there, "failing"])
     say()
-    headers = ["source", "oldest unarchived", "last complete pass", "covered since", "late (p99)", "failing", "queue empty in"]
     times = [
         [
             part["name"],
+            to_the_second(part["last_complete_pass"]),
+            to_the_second(part["covered_since"]),
             rounded_duration(part["oldest_unarchived_seconds"]),
-            part["last_complete_pass"] or "never",
-            part["covered_since"] or "-",
             rounded_duration(part["lateness_p99_seconds"]),
-            f"{part['failing']:,}",
             rounded_duration(part["forecast_seconds"]),
         ]
         for part in found["sources"]
     ]
-    print_table(headers, times, right=["failing"])
+    print_table(["source", "last complete pass", "covered since", "oldest open", "late p99", "queue empty in"], times)
     say()
     for text in found["problems"]:
         say(f"! {visible(text)}")
@@ -186,7 +188,7 @@ def _say_rows(documents: list[dict[str, Any]]) -> None:
             f"{found['source']}/{found['recording_id']}",
             found["rendition"],
             found["state"],
-            found["ended_at"] or "",
+            to_the_second(found["ended_at"]),
             rounded_size(found["size"]),
             found["error"] if on_terminal() else found["key"],
         ]
@@ -221,15 +223,15 @@ def _say_recording(found: Mapping[str, Any]) -> None:
     say(f"{found['source']}/{visible(found['recording_id'])}  ({found['provider']})")
     facts = {
         "status": f"{found['provider_status']} (the provider's word: {found['provider_status_raw']})",
-        "started": found["started_at"],
-        "ended": found["ended_at"],
+        "started": _said(found["started_at"]),
+        "ended": _said(found["ended_at"]),
         "duration": rounded_duration(found["duration"]) if found["duration"] is not None else None,
         "kind": " ".join(part for part in (found["media_type"], found["codec"], found["container"]) if part),
         "room": " ".join(part for part in (found["room"]["name"], found["room"]["id"]) if part),
         "participant": " ".join(part for part in (found["participant"]["name"], found["participant"]["id"]) if part),
         "lies at": found["external_url"],
         "odd": ", ".join(found["flags"]),
-        "first seen": found["first_seen_at"],
+        "first seen": _said(found["first_seen_at"]),
     }
     for name, value in facts.items():
         if value:
@@ -239,7 +241,7 @@ def _say_recording(found: Mapping[str, Any]) -> None:
     say()
     headers = ["at", "event", "rendition", "from", "to", "who", "why"]
     lines = [
-        [line["at"], line["event"], line["rendition"], line["from"], line["to"], line["actor"], line["reason"]]
+        [to_the_second(line["at"]), line["event"], line["rendition"], line["from"], line["to"], line["actor"], line["reason"]]
         for line in found["history"]
     ]
     print_table(headers, lines)
@@ -252,10 +254,10 @@ def _say_rendition(rendition: Mapping[str, Any]) -> None:
         "version": rendition["version_id"],
         "size": f"{rounded_size(rendition['size'])} ({rendition['size']:,} bytes)" if rendition["size"] is not None else "",
         "sha256": rendition["sha256"],
-        "archived": rendition["archived_at"],
-        "verified": rendition["verified_at"],
-        "kept until": rendition["retain_until"],
-        "due": rendition["due_at"] if rendition["state"] == "due" else "",
+        "archived": _said(rendition["archived_at"]),
+        "verified": _said(rendition["verified_at"]),
+        "kept until": _said(rendition["retain_until"]),
+        "due": _said(rendition["due_at"]) if rendition["state"] == "due" else "",
         "attempts": rendition["attempts"] or "",
         "error": rendition["error"],
         "earlier": ", ".join(item["key"] for item in rendition["superseded"]),
@@ -263,3 +265,7 @@ def _say_rendition(rendition: Mapping[str, Any]) -> None:
     for name, value in facts.items():
         if value:
             say(f"    {name:<10} {visible(value)}")
+
+
+def _said(instant: str | None) -> str:
+    return to_the_second(instant) if instant else ""

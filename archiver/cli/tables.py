@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
+WIDEST = 10_000  # characters
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
@@ -23,14 +25,23 @@ def on_terminal() -> bool:
 
 
 def say(text: str = "") -> None:
-    """Prints a line of our own words, in which text of strangers has been through `visible`."""
-    _tolerant()
-    click.echo(text)
+    """Prints a line; text of strangers in it has been through `visible`.
+
+    A reader that has seen enough (`| head`) ends the command quietly, with exit code 0.
+    """
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="backslashreplace")  # a character that the locale does not have must not end the command
+    try:
+        click.echo(text)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter complains at its end
+        raise click.exceptions.Exit(0) from None
 
 
 def say_json(document: Any) -> None:
     """Prints a document on one line, in ASCII, so that every pipe and locale can carry it."""
-    click.echo(json.dumps(document))
+    say(json.dumps(document))
 
 
 def visible(text: object) -> str:
@@ -38,28 +49,20 @@ def visible(text: object) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(text))
 
 
-def print_table(
-    headers: Sequence[str], rows: Iterable[Sequence[object]], *, right: Collection[str] = (), title: str = ""
-) -> None:
+def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, right: Collection[str] = ()) -> None:
     """Prints rows under headers, those named in `right` aligned to the right."""
-    _tolerant()
+    cells = [[visible(cell) for cell in row] for row in rows]
     if not on_terminal():
-        for row in (headers, *rows):
-            click.echo("\t".join(visible(cell) for cell in row))
+        for row in ([*headers], *cells):
+            say("\t".join(row))
         return
-    table = Table(title=title or None, title_justify="left", show_edge=False, pad_edge=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for header in headers:
-        table.add_column(header, justify="right" if header in right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(visible(cell)) for cell in row))
-    Console().print(table)
-
-
-def _tolerant() -> None:
-    """Lets a character that the locale does not have be escaped instead of ending the command."""
-    reconfigure = getattr(sys.stdout, "reconfigure", None)
-    if reconfigure is not None:
-        reconfigure(errors="backslashreplace")
+        table.add_column(header, justify="right" if header in right else "left", no_wrap=True)
+    for row in cells:
+        table.add_row(*(Text(cell) for cell in row))
+    # As wide as it has to be: an id that was cut or folded cannot be copied. Terminals wrap by themselves.
+    Console(width=WIDEST).print(table, crop=False)
 
 
 def rounded_size(size: int | None) -> str:
@@ -81,3 +84,8 @@ def rounded_duration(seconds: float | None) -> str:
     if seconds < 7200:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.0f} d"
+
+
+def to_the_second(instant: str | None) -> str:
+    """An instant of a document without its fraction; a dash for none."""
+    return "-" if instant is None else instant[:19] + "Z"
