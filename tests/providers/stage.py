@@ -197,7 +197,7 @@ TABLE = (
 
 
 @contextlib.asynccontextmanager
-async def an_api(base_url, clock=None, **changes):
+async def an_api(base_url, clock=None, *, resolver=None, **changes):
     """An Api over a small table of routes; `observed` gathers what it reports."""
     observed = []
     api = Api(
@@ -208,6 +208,7 @@ async def an_api(base_url, clock=None, **changes):
         describe=describe_error,
         clock=clock or Clock(),
         observe=lambda endpoint, code: observed.append((endpoint, code)),
+        resolver=resolver,
     )
     api.observed = observed
     try:

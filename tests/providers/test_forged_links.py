@@ -24,7 +24,7 @@ SPELLINGS = (
     "http:127.0.0.1:{port}/x", "http:/127.0.0.1:{port}/x", "http:///127.0.0.1:{port}/x", "https:////127.0.0.1:{port}/x", "://127.0.0.1:{port}/x",
     "//127.0.0.1:{port}/x", "//localhost:{port}/x", "127.0.0.1:{port}/x", "http://127.0.0.1:{port}:443/x", "http://127.0.0.1: {port}/x",
     "http://127。0。0。1:{port}/x", "http://１２７.0.0.1:{port}/x", "http://ⓛocalhost:{port}/x", "http://loc%61lhost:{port}/x",
-    "https://s3.amazonaws.com:{port}/x", "http://s3.amazonaws.com/x", "https://s3.amazonaws.com:80/x", "https://s3.amazonaws.com:22/x",
+    "https://s3.amazonaws.com:{port}/x", "http://s3.amazonaws.com/x", "http://s3.amazonaws.com:443/x", "https://s3.amazonaws.com:80/x", "https://s3.amazonaws.com:22/x",
     "https://s3.amazоnaws.com/x", "https://127.0.0.1:{port}/?https://s3.amazonaws.com", "https://evil-telnyx.com/x", "https://telnyx.com.evil.example/x",
     "https://telnyx.com./x", "file:///etc/passwd", "file://127.0.0.1:{port}/x", "ftp://127.0.0.1:{port}/x", "gopher://127.0.0.1:{port}/_x",
     "dict://127.0.0.1:{port}/x", "ldap://127.0.0.1:{port}/x", "javascript:fetch('http://127.0.0.1:{port}')", "data:text/html,x", "unix:///run/docker.sock",

@@ -12,7 +12,8 @@ from archiver.domain.errors import (
     RecordingGone,
     UrlRefused,
 )  # fmt: skip
-from tests.providers.stage import API_KEY, CANARY, SIGNATURE, an_api, replies, sending, serving, texts_of
+from archiver.providers.http import route
+from tests.providers.stage import API_KEY, CANARY, SIGNATURE, Resolver, an_api, replies, sending, serving, texts_of
 
 
 async def test_a_request_carries_its_credentials_and_asks_for_no_encoding():
@@ -30,9 +31,12 @@ async def test_no_cookie_and_nothing_of_the_environment_is_sent(monkeypatch, tmp
     monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
-    async with serving(replies((200, {}, {"Set-Cookie": "a=b"}))) as server, an_api(server.url) as api:
-        await api.get("/v2/things")
-        await api.get("/v2/things")
+    async with serving(replies((200, {}, {"Set-Cookie": "a=b"}))) as server:
+        named = f"http://localhost:{server.port}"  # a cookie of an address would not be kept anyway
+        async with an_api(named, resolver=Resolver("127.0.0.1")) as api:
+            await api.get("/v2/things")
+            await api.get("/v2/things")
+    assert len(server.seen) == 2
     assert all("Cookie" not in each and each["Authorization"] == f"Bearer {API_KEY}" for each in server.headers())
 
 
@@ -53,6 +57,19 @@ async def test_a_request_that_is_not_on_the_list_touches_no_socket(method, path)
     async with serving(replies(200)) as server, an_api(server.url) as api:
         with pytest.raises(UrlRefused, match="ever sent"):
             await api._request(method, path, (), accept=frozenset({200}))
+    assert server.seen == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/v2/../v1/x", "/v2/a?b=c", "/v2/a#b", "/v2//a", "/v2/a/", "/v2/%2e%2e/x", "/v2/a;b", "/v2/a b", "/v2/ü", "//evil/v2/x"],
+)
+async def test_a_careless_table_opens_no_more_than_plain_paths(path):
+    async with serving(replies(200)) as server, an_api(server.url) as api:
+        api._routes = (route("list", "GET", ".*"), route("delete", "DELETE", ".*"))
+        for method in ("GET", "DELETE"):
+            with pytest.raises(UrlRefused):
+                await api._request(method, path, (), accept=frozenset({200}))
     assert server.seen == []
 
 

@@ -22,6 +22,12 @@ def test_no_escaped_text_has_what_a_database_refuses(text):
     escaped(text).encode("utf-8")
 
 
+def test_a_text_that_looks_escaped_is_told_from_one_that_is():
+    assert storable("\\u0000") != storable("\x00")
+    assert unescaped(storable("\\u0000")) == "\\u0000"
+    assert unescaped(storable("\x00")) == "\x00"
+
+
 def test_an_ordinary_text_is_left_as_it_is():
     for text in ("", "Zoë", "DOMAIN\\user", "日本", "a\u202eb", "c:\\users", "\\"):
         assert escaped(text) == text

@@ -178,3 +178,12 @@ async def test_a_link_to_the_other_provider_is_refused(kind, other):
         on.fault(page_actions.links_to(other), on="any")
         with pytest.raises(errors.UrlRefused, match=r"which is none of amazonaws\.com, "):
             await on.download(on.add())
+
+
+async def test_a_twilio_page_that_links_to_itself_is_followed_once():
+    async with simulated("twilio-video") as on:
+        on.add()
+        on.fault(page_actions.stuck())
+        with pytest.raises(errors.ContractBroken, match="links to a page that was read before"):
+            await on.walk()
+        assert len(on.observed) == 2
