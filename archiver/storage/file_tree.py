@@ -139,10 +139,15 @@ def open_regular(parent: int, name: str, flags: int = os.O_RDONLY) -> int:
 
 def create(parent: int, name: str) -> int:
     """A handle of a new file, locked while we live."""
-    handle = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640, dir_fd=parent)
-    with contextlib.suppress(OSError):  # a file system without locks: a dead writer's temporaries and claims then stay
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return handle
+    while True:
+        handle = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640, dir_fd=parent)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError:
+            return handle  # a file system without locks: a dead writer's temporaries and claims then stay
+        if os.fstat(handle).st_nlink:
+            return handle
+        os.close(handle)  # swept in the moment before it was locked
 
 
 def fill(handle: int, body: memoryview, stop: Stop, *, offset: int = 0) -> None:
@@ -193,11 +198,15 @@ def _clear_dead_claim(parent: int, name: str) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         with contextlib.suppress(FileNotFoundError):
-            same = os.path.samestat(os.fstat(handle), os.stat(name + META, dir_fd=parent, follow_symlinks=False))
-            if same and not exists(parent, name):
+            if _is(parent, name + META, handle) and not exists(parent, name):
                 os.unlink(name + META, dir_fd=parent)
     finally:
         os.close(handle)
+
+
+def _is(parent: int, name: str, handle: int) -> bool:
+    """Whether a name still stands for the file that was opened by it; FileNotFoundError where it stands for none."""
+    return os.path.samestat(os.fstat(handle), os.stat(name, dir_fd=parent, follow_symlinks=False))
 
 
 def exists(parent: int, name: str) -> bool:
@@ -237,6 +246,7 @@ def sweep(parent: int) -> None:
                 handle = open_regular(parent, name, os.O_RDWR)
                 try:
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    os.unlink(name, dir_fd=parent)
+                    if _is(parent, name, handle):
+                        os.unlink(name, dir_fd=parent)
                 finally:
                     os.close(handle)

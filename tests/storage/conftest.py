@@ -55,15 +55,23 @@ KINDS = ("file", "localstack", "localstack-locked", "rclone")
 shared_session = functools.cache(boto3.session.Session)
 
 
-@pytest.fixture(params=KINDS)
-def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+@pytest.fixture(scope="session", params=KINDS)
+def server(request: pytest.FixtureRequest) -> str:
+    """Of the session, so that a server's own sockets are there before a test's are counted."""
+    if request.param != "file":
+        request.getfixturevalue("rclone_s3" if request.param == "rclone" else "localstack")
+    return request.param
+
+
+@pytest.fixture
+def place(server: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     """file: a folder. localstack: the faithful S3. localstack-locked: with versions and lock. rclone: the poor compatible."""
-    if request.param == "file":
-        return Place(kind="file", open=lambda: Filesystem(tmp_path / "archive", 5 * MIB, token))
+    if server == "file":
+        return Place(kind=server, open=lambda: Filesystem(tmp_path / "archive", 5 * MIB, token))
     monkeypatch.setattr("boto3.session.Session", shared_session)
-    name = {"localstack": "s3_bucket", "localstack-locked": "locked_bucket", "rclone": "rclone_bucket"}[request.param]
+    name = {"localstack": "s3_bucket", "localstack-locked": "locked_bucket", "rclone": "rclone_bucket"}[server]
     bucket: Bucket = request.getfixturevalue(name)
-    return Place(kind=request.param, open=lambda: s3(bucket))
+    return Place(kind=server, open=lambda: s3(bucket))
 
 
 _probed: dict[str, tuple[object, ...]] = {}
