@@ -102,7 +102,8 @@ class Transfer:
     async def _archive_changed(self, entry: Entry, body: Body, reader: PartReader) -> Outcome:
         """A large file that is archived already: hashed to its end first, since the name of a second object needs its digest."""
         while not reader.ended:
-            await reader.part()
+            async with self._budget.hold(self._storage.part_size):
+                await reader.part()
         body.check_length()
         digest = reader.digest.hexdigest()
         return _unchanged(entry) if digest == entry.sha256 else await self.archive(entry, beside=digest)
