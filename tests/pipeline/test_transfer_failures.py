@@ -20,7 +20,15 @@ STEPS = {
     SMALL: ["put", "head"],
     LARGE: ["begin", "put_part", "put_part", "put_part", "put_part", "complete", "head"],
 }
-POINTS = [(size, number, when) for size, steps in STEPS.items() for number in range(len(steps)) for when in ("before", "after")]
+RESET, FULL, WRONG = StorageUnavailable("reset"), StorageFull("no space left"), ChecksumRefused("other bytes")
+POINTS = [
+    (size, number, when, RESET)
+    for size, steps in STEPS.items()
+    for number in range(len(steps) - 1)
+    for when in ("before", "after")
+]
+POINTS += [(SMALL, 0, "before", FULL), (SMALL, 0, "before", WRONG), (LARGE, 2, "before", FULL), (LARGE, 2, "before", WRONG)]
+POINTS += [(LARGE, 5, "before", FULL), (LARGE, 5, "before", WRONG), (SMALL, 0, "after", FULL), (LARGE, 5, "after", FULL)]
 
 
 def one(stage, size, **how):
@@ -42,8 +50,7 @@ def fail(stage, size, number, when, error):
     stage.store.on[operation] = act
 
 
-@pytest.mark.parametrize("error", [StorageUnavailable("reset"), StorageFull("no space"), ChecksumRefused("other bytes")])
-@pytest.mark.parametrize(("size", "number", "when"), POINTS)
+@pytest.mark.parametrize(("size", "number", "when", "error"), POINTS)
 async def test_after_a_failure_at_any_point_nothing_half_made_stands_there_and_a_retry_archives_it(
     stage, size, number, when, error
 ):
