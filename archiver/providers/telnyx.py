@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from archiver.domain.errors import ContractBroken, LinkExpired, MediaUnavailable
+from archiver.domain.errors import ConfigurationError, ContractBroken, LinkExpired, MediaUnavailable
 from archiver.domain.recording import Page
 from archiver.providers.bodies import Repeated, scalar
 from archiver.providers.http import Api
@@ -63,7 +64,7 @@ class Telnyx:
             options,
             default_url=PUBLIC_URL,
             routes=routes,
-            authorization=f"Bearer {options.credentials.api_key}",
+            authorization=authorization(options),
             describe=describe_error,
             clock=clock,
             observe=observe,
@@ -155,6 +156,14 @@ class Telnyx:
     def _remember(self, row: Any) -> None:
         if isinstance(row, dict) and isinstance(row.get("id"), str):
             self._remembered.keep(row["id"].lower(), self._links(row), now=self._clock.monotonic())
+
+
+def authorization(options: SourceOptions) -> str:
+    """The bearer header; raises ConfigurationError where there is no key, or one with characters that no header can carry."""
+    if not re.fullmatch(r"[!-~]+", options.credentials.api_key):
+        accepted = "accepted: api_key of printable ASCII characters without spaces"
+        raise ConfigurationError((f"source {options.name}: Telnyx needs a usable API key; {accepted}",))
+    return f"Bearer {options.credentials.api_key}"
 
 
 def parse_page(payload: Any, *, requested: int, read: Callable[[Any], Listed]) -> Page:

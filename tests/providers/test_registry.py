@@ -69,3 +69,10 @@ def test_no_secret_shows_in_the_options():
     assert CANARY not in text
     assert options().credentials.secrets == (API_KEY, PASSWORD)
     assert SourceOptions(name="x").credentials.secrets == ()
+
+
+@pytest.mark.parametrize("key", ["", " ", "a b", "a\n", "a\r\nX-Evil: 1", "k\u00e9y", "\x00"])
+@pytest.mark.parametrize("name", ["telnyx-rooms", "telnyx-calls"])
+def test_a_telnyx_key_that_no_header_can_carry_is_a_configuration_error(name, key):
+    with pytest.raises(ConfigurationError, match="Telnyx needs a usable API key"):
+        registry.open_provider(name, dataclasses.replace(options(), credentials=Credentials(api_key=key)), Clock())
