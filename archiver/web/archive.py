@@ -164,7 +164,7 @@ async def _place(conn: AsyncConnection, after: int) -> Any:
 
 
 async def _behind(conn: AsyncConnection, selector: Selector, last: Any, limit: int) -> list[Any]:
-    """Another source's rows behind the place `last`: what ended in the same microsecond with a lower id, then what ended before."""
+    """Another source's rows behind the place `last`: those of the same microsecond with a lower id, then what ended before."""
     found: list[Any] = []
     if selector.until is None or last.ended_at < selector.until:
         same = replace(selector, since=last.ended_at, until=last.ended_at + _INSTANT)

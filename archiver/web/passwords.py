@@ -24,9 +24,10 @@ class PasswordHash:
 
     def matches(self, password: str) -> bool:
         """Whether the password is the one that was hashed. Takes tenths of a second of one core: never on the loop."""
-        return hmac.compare_digest(
-            _scrypt(password, n=self.n, r=self.r, p=self.p, salt=self.salt, size=len(self.digest)), self.digest
-        )
+        if "\x00" in password:  # HMAC pads keys with zeros, so a password with some at its end would fit as well
+            return False
+        digest = _scrypt(password, n=self.n, r=self.r, p=self.p, salt=self.salt, size=len(self.digest))
+        return hmac.compare_digest(digest, self.digest)
 
 
 def parse_hash(text: str) -> PasswordHash:

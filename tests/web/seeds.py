@@ -62,11 +62,11 @@ _WHY = {
 class Seeder:
     """Brings recordings into a catalog the way the pipeline does."""
 
-    def __init__(self, catalog: SqlCatalog, clock: Clock, *, seed: int = 7) -> None:
+    def __init__(self, catalog: SqlCatalog, clock: Clock, *, first: int = 1) -> None:
         self.catalog = catalog
         self.clock = clock
-        self._random = random.Random(seed)
-        self._numbers = itertools.count(1)
+        self._random = random.Random(first)
+        self._numbers = itertools.count(first)
 
     def listed(self, source: str, at: datetime, **changes) -> Listed:
         rooms, people = _NAMES[source]
@@ -184,13 +184,12 @@ async def a_month(seeder: Seeder, *, recordings: int = 60, trouble: bool = True)
     """A month of recordings, nearly all verified, with a few in every other state."""
     now = seeder.clock.now()
     shares = {ROOMS: 0.5, CALLS: 0.3, VIDEO: 0.2}
-    for source, share in shares.items():
+    for place, (source, share) in enumerate(shares.items()):
         count = round(recordings * share)
-        batches = max(1, count // 10)
+        batches = max(1, count // 6)
         for batch in range(batches):
-            at = now - timedelta(days=30) * (batches - batch) / batches + timedelta(hours=9)
-            at = min(at, now - timedelta(hours=1))
-            items = [seeder.listed(source, at - timedelta(seconds=40 * n)) for n in range(count // batches)]
+            at = now - timedelta(days=30) * (batches - batch) / (batches + 0.5) + timedelta(minutes=97 * place)
+            items = [seeder.listed(source, at - timedelta(seconds=41 * n)) for n in range(count // batches)]
             await seeder.bring(source, "verified", *items)
     recent = [(ROOMS, "stored", 12), (ROOMS, "due", 31)]
     rest = [

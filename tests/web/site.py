@@ -90,4 +90,4 @@ async def site_at(url: str, *, host: str = "127.0.0.1", **changes) -> AsyncItera
     async with catalog_at(url) as (catalog, clock):
         view = view_of(catalog, clock, **changes)
         async with serve(view, host=host, port=0) as server, aiohttp.ClientSession() as session:
-            yield Site(view=view, server=server, clock=clock, seeder=Seeder(catalog, clock), session=session)
+            yield Site(view=view, server=server, clock=clock, seeder=Seeder(catalog, clock, first=1_000_000), session=session)
