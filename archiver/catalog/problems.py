@@ -11,7 +11,7 @@ from archiver.catalog.tables import quarantine, recordings, renditions, slices
 from archiver.config import format_duration, format_instant
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -42,12 +42,13 @@ class Concerns:
         return self.by_source.get(source, Concern())
 
 
-async def concerns(conn: AsyncConnection) -> Concerns:
+async def concerns(conn: AsyncConnection, sources: Sequence[str]) -> Concerns:
     """Reads failed renditions and open recordings by index, and the two small tables of quarantine and backfilled days."""
     r, c = renditions.c, recordings.c
-    failed = sa.select(r.source, r.error_kind, sa.func.count()).where(r.state == "failed").group_by(r.source, r.error_kind)
-    # Named twice: the index on open recordings serves only a condition that implies its own.
-    odd = c.status.in_(["processing", "unknown"]), c.status == "unknown"
+    parked = r.source.in_(sources), r.state == "failed"
+    failed = sa.select(r.source, r.error_kind, sa.func.count()).where(*parked).group_by(r.source, r.error_kind)
+    # Said twice: the index on open recordings serves only a condition that has its own in it, word by word.
+    odd = c.source.in_(sources), sa.text("recordings.status IN ('processing', 'unknown')"), c.status == "unknown"
     unknown = sa.select(c.source, c.status_raw, sa.func.count()).where(*odd).group_by(c.source, c.status_raw)
     kept = sa.select(quarantine.c.source, sa.func.count()).group_by(quarantine.c.source)
     days = sa.select(slices.c.source).group_by(slices.c.source)

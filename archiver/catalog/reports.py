@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import sqlalchemy as sa
 
+from archiver.catalog.listing import sources_listed
 from archiver.catalog.problems import Concerns, concerns, problems, stalled
 from archiver.catalog.tables import ledger, passes, recordings, renditions, sources
 from archiver.config import format_instant
@@ -58,7 +59,8 @@ async def state_counts(conn: AsyncConnection) -> dict[str, dict[str, int]]:
 async def _counts(conn: AsyncConnection) -> tuple[dict[str, dict[str, int]], dict[str, int]]:
     """Renditions by source and state, and by source those whose last attempt failed; one statement, so that they add up (I25)."""
     by_state = sa.select(R.source, R.state, sa.func.count().label("n")).group_by(R.source, R.state)
-    tried = R.state.in_(["due", "transferring", "stored"]), R.error != ""
+    names = await sources_listed(conn)  # named, so that only the rows in these states are looked at
+    tried = R.source.in_(names), R.state.in_(["due", "transferring", "stored"]), R.error != ""
     failing = sa.select(R.source, sa.literal(_FAILING), sa.func.count()).where(*tried).group_by(R.source)
     found: dict[str, dict[str, int]] = {}
     tries: dict[str, int] = {}
@@ -74,7 +76,8 @@ async def oldest_unarchived(conn: AsyncConnection, now: datetime) -> dict[str, f
     """By source, seconds since the end (else the first sight) of the oldest recording not archived yet; none where all are."""
     since = sa.func.min(sa.func.coalesce(C.ended_at, C.first_seen_at))
     query = sa.select(R.source, since).join(recordings, C.id == R.recording_pk)
-    query = query.where(R.state.in_(sorted(lifecycle.UNARCHIVED))).group_by(R.source)
+    names = await sources_listed(conn)
+    query = query.where(R.source.in_(names), R.state.in_(sorted(lifecycle.UNARCHIVED))).group_by(R.source)
     return {source: max(0.0, (now - moment).total_seconds()) for source, moment in (await conn.execute(query)).all()}
 
 
@@ -114,7 +117,7 @@ async def status(conn: AsyncConnection, now: datetime, configured: Sequence[Conf
     oldest = await oldest_unarchived(conn, now)
     pace = await paces(conn, now)
     rows = {row.source: row for row in (await conn.execute(sa.select(sources))).all()}
-    found = await concerns(conn)
+    found = await concerns(conn, await sources_listed(conn))
     wanted = {item.name: item for item in configured}
     names = [*wanted, *sorted((rows.keys() | counts.keys()) - wanted.keys())]
     parts: list[dict[str, Any]] = []
