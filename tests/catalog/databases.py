@@ -12,6 +12,7 @@ import pytest
 
 from archiver.catalog import schema
 from archiver.catalog.tables import metadata
+from tests.catalog.world import World
 
 
 @pytest.fixture(scope="session")
@@ -82,3 +83,31 @@ def catalog_on_postgres(postgresql_catalogs):
     """An empty PostgreSQL catalog of this test's own."""
     with postgresql_catalogs() as url:
         yield url
+
+
+@pytest.fixture
+async def world(database_url):
+    """A catalog on each database, with workers that go by a clock which the test moves."""
+    async with World.at(database_url) as it:
+        yield it
+
+
+@pytest.fixture
+async def lite(sqlite_url):
+    """The same on SQLite alone, for what only SQLite does."""
+    async with World.at(sqlite_url) as it:
+        yield it
+
+
+@pytest.fixture
+async def pg(catalog_on_postgres):
+    """The same on PostgreSQL alone, for what only PostgreSQL does."""
+    async with World.at(catalog_on_postgres) as it:
+        yield it
+
+
+@pytest.fixture
+async def shared_world(shared_url):
+    """A catalog that the tests of a module share."""
+    async with World.at(shared_url) as it:
+        yield it
