@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
+from archiver.catalog import evidence_tables  # noqa: F401 -- its tables join the metadata
 from archiver.catalog.tables import metadata
 
 connection = context.config.attributes["connection"]
@@ -12,7 +13,7 @@ context.configure(
     target_metadata=metadata,
     render_as_batch=connection.dialect.name == "sqlite",
     compare_type=True,
-    transaction_per_migration=True,
+    transactional_ddl=True,  # also SQLite: all migrations of an upgrade, or none
 )
 with context.begin_transaction():
     context.run_migrations()

@@ -87,7 +87,8 @@ NAMING = {
 metadata = sa.MetaData(naming_convention=NAMING)
 
 
-def _text(name: str, kind: type[TypeEngine[str]] = sa.Text) -> sa.Column[str]:
+def text_column(name: str, kind: type[TypeEngine[str]] = sa.Text) -> sa.Column[str]:
+    """A text that is empty where nothing is known."""
     return sa.Column(name, kind, nullable=False, server_default="")
 
 
@@ -103,29 +104,32 @@ recordings = sa.Table(
     sa.Column("recording_id", sa.Text, nullable=False),
     sa.Column("provider", sa.Text, nullable=False),
     sa.Column("status", sa.Text, nullable=False),
-    _text("status_raw"),
+    text_column("status_raw"),
     sa.Column("started_at", Instant),
     sa.Column("ended_at", Instant),
     sa.Column("duration", sa.Float),
     sa.Column("size", sa.BigInteger),
-    _text("media_type"),
-    _text("codec"),
-    _text("container"),
-    _text("room_id"),
-    _text("room_name"),
-    _text("session_id"),
-    _text("participant_id"),
-    _text("participant_name"),
-    _text("external_url"),
+    text_column("media_type"),
+    text_column("codec"),
+    text_column("container"),
+    text_column("room_id"),
+    text_column("room_name"),
+    text_column("session_id"),
+    text_column("participant_id"),
+    text_column("participant_name"),
+    text_column("external_url"),
     sa.Column("flags", Json, nullable=False),
     sa.Column("raw", Json, nullable=False),
     sa.Column("fingerprint", sa.Text, nullable=False),
-    _text("content"),
+    text_column("content"),
     sa.Column("first_seen_at", Instant, nullable=False),
     sa.Column("changed_at", Instant, nullable=False),
     sa.Column("looked_at", Instant, nullable=False),
     _count("gone_looks"),
     sa.Column("gone_at", Instant),
+    text_column("release"),  # "", intended, deleted: our own deletion at the provider
+    sa.Column("released_at", Instant),
+    sa.Column("manifest", sa.Integer),  # the manifest in the archive that holds these facts; none yet: null
     sa.UniqueConstraint("source", "recording_id"),
 )
 sa.Index("ix_recordings_source_ended_at", recordings.c.source, recordings.c.ended_at)
@@ -133,6 +137,9 @@ sa.Index("ix_recordings_recording_id", recordings.c.recording_id)
 sa.Index("ix_recordings_source_room_id", recordings.c.source, recordings.c.room_id)
 _open = recordings.c.status.in_(["processing", "unknown"])
 sa.Index("ix_recordings_open", recordings.c.source, recordings.c.looked_at, sqlite_where=_open, postgresql_where=_open)
+
+_unmanifested = recordings.c.manifest.is_(None)
+sa.Index("ix_recordings_unmanifested", recordings.c.id, sqlite_where=_unmanifested, postgresql_where=_unmanifested)
 
 renditions = sa.Table(
     "renditions",
@@ -143,19 +150,19 @@ renditions = sa.Table(
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
     _count("revision"),
-    _text("change"),
+    text_column("change"),
     sa.Column("due_at", Instant, nullable=False),
     _count("attempts"),
     _count("priority"),
-    _text("worker"),
+    text_column("worker"),
     sa.Column("lease_until", Instant),
-    _text("key"),
-    _text("version_id"),
+    text_column("key"),
+    text_column("version_id"),
     sa.Column("size", sa.BigInteger),
-    _text("sha256"),
-    _text("token"),
-    _text("content_type"),
-    _text("upload_id"),
+    text_column("sha256"),
+    text_column("token"),
+    text_column("content_type"),
+    text_column("upload_id"),
     sa.Column("upload", Json),
     sa.Column("proof", Json),
     sa.Column("metadata", Json),
@@ -163,9 +170,12 @@ renditions = sa.Table(
     sa.Column("verified_at", Instant),
     sa.Column("checked_at", Instant),
     sa.Column("retain_until", Instant),
-    _text("lock_mode"),
-    _text("error", Diagnostic),
-    _text("error_kind"),
+    text_column("lock_mode"),
+    text_column("policy"),
+    text_column("policy_fingerprint"),
+    sa.Column("store_hold", sa.Boolean, nullable=False, server_default=sa.false()),  # the store's own legal hold is set
+    text_column("error", Diagnostic),
+    text_column("error_kind"),
     sa.Column("changed_at", Instant, nullable=False),
     sa.UniqueConstraint("recording_pk", "name"),
 )
@@ -187,10 +197,10 @@ superseded = sa.Table(
     sa.Column("id", Big, primary_key=True, autoincrement=True),
     sa.Column("rendition_pk", Big, sa.ForeignKey("renditions.id"), nullable=False, index=True),
     sa.Column("key", sa.Text, nullable=False),
-    _text("version_id"),
+    text_column("version_id"),
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("sha256", sa.Text, nullable=False),
-    _text("token"),
+    text_column("token"),
     sa.Column("archived_at", Instant),
     sa.Column("superseded_at", Instant, nullable=False),
 )
@@ -202,12 +212,12 @@ ledger = sa.Table(
     sa.Column("at", Instant, nullable=False),
     sa.Column("actor", sa.Text, nullable=False),
     sa.Column("event", sa.Text, nullable=False),
-    _text("source"),
-    _text("recording_id"),
-    _text("rendition"),
-    _text("from_state"),
-    _text("to_state"),
-    _text("reason", Diagnostic),
+    text_column("source"),
+    text_column("recording_id"),
+    text_column("rendition"),
+    text_column("from_state"),
+    text_column("to_state"),
+    text_column("reason", Diagnostic),
     sa.Column("data", Json),
     sa.Column("seq", Big),
     sa.Column("segment", sa.Integer),
@@ -226,7 +236,7 @@ sources = sa.Table(
     sa.Column("covered_since", Instant),
     sa.Column("last_complete_pass", Instant),
     sa.Column("last_started", Instant),
-    _text("problem", Diagnostic),
+    text_column("problem", Diagnostic),
 )
 
 passes = sa.Table(
@@ -238,13 +248,15 @@ passes = sa.Table(
     sa.Column("first_day", sa.Date),
     sa.Column("last_day", sa.Date),
     sa.Column("started_at", Instant, nullable=False),
+    sa.Column("last_started_at", Instant),  # of the latest repetition that saw exactly the same
+    sa.Column("times", sa.Integer, nullable=False, server_default="1"),
     sa.Column("finished_at", Instant, nullable=False),
     sa.Column("complete", sa.Boolean, nullable=False),
     _count("listed"),
     _count("new"),
     _count("requests"),
-    _text("ids_sha256"),
-    _text("problem", Diagnostic),
+    text_column("ids_sha256"),
+    text_column("problem", Diagnostic),
 )
 sa.Index("ix_passes_window", passes.c.source, passes.c.listing, passes.c.first_day, passes.c.last_day, passes.c.id)
 
@@ -256,7 +268,7 @@ slices = sa.Table(
     sa.Column("finished_at", Instant, nullable=False),
     _count("listed"),
     _count("new"),
-    _text("ids_sha256"),
+    text_column("ids_sha256"),
 )
 
 rooms = sa.Table(
@@ -264,7 +276,7 @@ rooms = sa.Table(
     metadata,
     sa.Column("source", sa.Text, primary_key=True),
     sa.Column("room_id", sa.Text, primary_key=True),
-    _text("name"),
+    text_column("name"),
     sa.Column("raw", Json),
     sa.Column("asked_at", Instant, nullable=False),
 )
