@@ -171,8 +171,8 @@ async def states(app: App) -> None:
         counts = await reports.state_counts(conn)
     there = [state.value for state in State if any(row.get(state.value) for row in counts.values())]
     rows = [[source, *(f"{row.get(state, 0):,}" for state in there)] for source, row in sorted(counts.items())]
-    say()
-    print_table(["source", *there], rows, right=there, title="Where every rendition stands")
+    say("\nWhere every rendition stands:")
+    print_table(["source", *there], rows, right=there)
 
 
 @click.command(
