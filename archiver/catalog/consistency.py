@@ -54,8 +54,8 @@ async def _references(conn: AsyncConnection) -> list[dict[str, str]]:
     for table in metadata.sorted_tables:
         for key in table.foreign_keys:
             there = sa.select(key.column).where(key.column == key.parent).exists()
-            query = sa.select(table.c.id).where(~there).limit(invariants.MOST)
-            for pk in (await conn.execute(query)).scalars():
+            query = sa.select(*table.primary_key.columns).where(~there).limit(invariants.MOST)
+            for row in (await conn.execute(query)).all():
                 says = f"{key.parent.name} refers to a row of {key.column.table.name} that is not there"
-                found.append({"law": "foreign key", "thing": f"{table.name} {pk}", "says": says})
+                found.append({"law": "foreign key", "thing": " ".join([table.name, *map(str, row)]), "says": says})
     return found
