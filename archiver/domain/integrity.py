@@ -5,6 +5,7 @@ Each question answers with the reason why not, or None; nothing here changes any
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,10 @@ HEAD_BYTES = 64  # enough for every magic number and for a look at an error page
 DECRYPTION_HEADERS = frozenset(
     {"x-amz-meta-x-amz-key", "x-amz-meta-x-amz-iv", "x-amz-meta-x-amz-matdesc", "x-amz-meta-x-amz-unencrypted-content-length"}
 )  # providers.md 4.6: without them an encrypted recording can never be decrypted
+
+_CARRIED_MOST = 1600  # bytes; S3 takes 2 KB of metadata with an object, and our own comes to at most 450
+_CARRIED = re.compile(r"[!-~]([ -~]*[!-~])?|")
+_CONTENT_TYPE = re.compile(r"[a-z0-9.+-]{1,60}/[a-z0-9.+-]{1,60}(; ?[a-z0-9.+-]{1,30}=[a-z0-9.,+-]{1,60}){0,3}", re.IGNORECASE)
 
 _MAGIC = (
     (b"\x1aE\xdf\xa3", "matroska"),  # also webm
@@ -104,6 +109,22 @@ def extension(head: bytes, *, listed_container: str, codec: str, rendition: str,
     if found:
         return _EXTENSION[found]
     return said or {"opus": "ogg", "vp8": "webm", "vp9": "webm", "h264": "mp4"}.get(codec.lower(), "bin")
+
+
+def content_type(said: str) -> str:
+    """The content type to store: what the media host said where that is one, else that nothing is known."""
+    return said if _CONTENT_TYPE.fullmatch(said) else "application/octet-stream"
+
+
+def uncarriable(headers: Mapping[str, str]) -> str | None:
+    """Why decryption headers cannot be kept with an object exactly as they came; None where they can."""
+    for name, value in headers.items():
+        if not _CARRIED.fullmatch(value):
+            return f"{name} is not printable ASCII without spaces at its ends"
+    size = sum(len(name.removeprefix("x-amz-meta-")) + len(value) for name, value in headers.items())
+    if size > _CARRIED_MOST:
+        return f"{', '.join(headers)} have {size} bytes together, an object takes {_CARRIED_MOST}"
+    return None
 
 
 def difference(entry: Entry, *, size: int, sha256: str | None, metadata: Mapping[str, str]) -> str | None:

@@ -69,6 +69,9 @@ class Transfer:
                 going = None
             if going is None and media.offset:
                 raise errors.MediaIncomplete(f"the provider sent bytes from {media.offset} on, all were asked for")
+            problem = integrity.uncarriable(media.metadata)
+            if problem is not None:
+                raise errors.MediaImplausible(f"the headers it needs for decryption cannot be kept with it: {problem}")
             body = Body(provider, ref, entry, media, self._pace, head=going.head if going else b"")
             chunks = await held.enter_async_context(aclosing(body.chunks()))
             digest = going.digest if going and going.digest else new_digest()
@@ -120,7 +123,7 @@ class Transfer:
         )
         metadata = keys.object_metadata(entry, token=token, version=self._version, sha256=sha256, carried=dict(media.metadata))
         key = keys.object_key(entry, extension, sha256=beside)
-        content_type = media.content_type or "application/octet-stream"
+        content_type = integrity.content_type(media.content_type)
         return NewObject(key=key, content_type=content_type, metadata=metadata, lock=self._lock_for(entry))
 
     # -- small: one put ------------------------------------------------------------------------------------------
