@@ -33,7 +33,6 @@ _MAGIC = (
 )
 _TEXT_TYPES = ("text/", "application/json", "application/xml", "application/problem+", "application/xhtml")
 _EXTENSION = {"matroska": "mkv", "ogg": "ogg", "wav": "wav", "mp3": "mp3", "flac": "flac", "mp4": "mp4"}
-_MP3_SYNC = 0xE0
 
 
 def container(head: bytes) -> str:
@@ -43,9 +42,15 @@ def container(head: bytes) -> str:
             return name
     if head[4:8] == b"ftyp":
         return "mp4"
-    if len(head) > 1 and head[0] == 0xFF and head[1] & _MP3_SYNC == _MP3_SYNC and head[1] & 0x06 and head[2:3] != b"\xff":
-        return "mp3"
-    return ""
+    return "mp3" if _mpeg_layer_three(head) else ""
+
+
+def _mpeg_layer_three(head: bytes) -> bool:
+    """Whether a frame of MPEG audio, layer III, begins here. FF FE, which begins a page in UTF-16, is no such frame."""
+    if len(head) < 3 or head[0] != 0xFF or head[1] & 0xE6 != 0xE2:
+        return False
+    reserved_version, bad_rate, reserved_frequency = head[1] & 0x18 == 0x08, head[2] & 0xF0 == 0xF0, head[2] & 0x0C == 0x0C
+    return not (reserved_version or bad_rate or reserved_frequency)
 
 
 def implausible(head: bytes, *, content_type: str, encrypted: bool) -> str | None:
