@@ -221,3 +221,58 @@ async def test_bytes_that_changed_a_third_time_in_the_middle_are_not_stored_unde
     assert stage.store.content(row.key) in (second, third)
     assert row.key.endswith(f"media-{sha256(stage.store.content(row.key))[:12]}.ogg")
     assert stage.store.begun == {}
+
+
+# -- what a media host says of its bytes
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["schl\u00fcssel", "two\nlines", " padded ", "x" * 4000],
+    ids=["not ascii", "line break", "spaces at its ends", "too long"],
+)
+async def test_decryption_headers_that_no_object_could_carry_park_that_recording_and_stop_nothing_else(stage, value):
+    stage.provider.archivable("r2", "r3")
+    stage.provider.put(recording("r1"))
+    stage.provider.has("r1", metadata={**DECRYPTION, "x-amz-meta-x-amz-matdesc": value})
+    await stage.poll()
+    await stage.work()
+    assert await stage.states() == {"r1": "failed", "r2": "verified", "r3": "verified"}
+    assert "x-amz-meta-x-amz-matdesc" in (await stage.row("r1")).error
+    assert stage.health.problems() == []
+    assert stage.store.counts["put"] == 2
+
+
+@pytest.mark.parametrize("content_type", ["audio/ogg\u00fc", "audio/ogg; " + "x" * 500, "nonsense", "audio/og g", ""])
+async def test_a_content_type_that_is_none_is_not_passed_on_to_the_store(stage, content_type):
+    await archived(stage, content_type=content_type)
+    assert stage.store.objects[KEY].content_type == "application/octet-stream"
+
+
+async def test_a_content_type_with_parameters_is_passed_on_as_it_is(stage):
+    await archived(stage, content_type="video/webm; codecs=vp8")
+    assert next(iter(stage.store.objects.values())).content_type == "video/webm; codecs=vp8"
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["<html>an error</html>".encode("utf-16") * 9, b"\xff\xfe" + bytes(500), b"\xff\xff" * 300, b"\xff\xf2\xf0" + bytes(300)],
+    ids=["utf-16 page", "utf-16 mark", "all ones", "impossible bit rate"],
+)
+async def test_bytes_that_only_begin_like_an_mp3_are_no_recording(stage, body):
+    stage.provider.put(recording("r1", renditions=("mp3",)))
+    stage.provider.has("r1", body, rendition="mp3", content_type="audio/mpeg")
+    await stage.poll()
+    await stage.work()
+    row = await stage.row("r1", "mp3")
+    assert (row.state, row.error_kind) == ("failed", "MediaImplausible")
+    assert stage.store.objects == {}
+
+
+@pytest.mark.parametrize("frame", [b"\xff\xfb\x90\x64", b"\xff\xf3\x84\xc4", b"\xff\xe3\x18\xc4", b"ID3\x04\x00\x00"])
+async def test_mp3_of_every_version_is_one(stage, frame):
+    stage.provider.put(recording("r1", renditions=("mp3",)))
+    stage.provider.has("r1", frame + bytes(500), rendition="mp3", content_type="audio/mpeg")
+    await stage.poll()
+    await stage.work()
+    assert (await stage.row("r1", "mp3")).state == "verified"
