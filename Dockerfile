@@ -19,7 +19,7 @@ RUN python -m venv --without-pip /opt/archiver \
  && python -m pip --python /opt/archiver/bin/python install --only-binary=:all: --require-hashes -r requirements.lock \
  && python -m venv --without-pip /opt/build \
  && python -m pip --python /opt/build/bin/python install --only-binary=:all: --require-hashes -r requirements-build.lock
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY migrations migrations
 COPY archiver archiver
 # The wheel is the same, byte for byte, as the one of the release: built by the locked hatchling, installed without a resolver.

@@ -147,6 +147,8 @@ class Daemon:
                 wait=False,
                 unless_since=every / 2,
             )
+            if seen is not None:
+                app.metrics.lost(source, seen.lost)
             if seen is not None and seen.complete:
                 app.metrics.pass_completed(source, app.clock.now())
             pump.bell.set()

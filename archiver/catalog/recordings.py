@@ -94,7 +94,8 @@ async def add_page(tx: Tx, actor: str, source: str, kind: str, listed: Sequence[
         await _insert(tx, actor, source, kind, fresh, priority)
     if changed:
         await _update(tx, actor, source, changed, priority)
-    return Added(new=len(fresh), changed=len(changed), ids=frozenset(page))
+    lost = sum(item.status is ProviderStatus.DELETED for item in fresh)
+    return Added(new=len(fresh), changed=len(changed), ids=frozenset(page), lost=lost)
 
 
 async def _known(tx: Tx, source: str, ids: Collection[str]) -> dict[str, Any]:

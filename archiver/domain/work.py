@@ -22,11 +22,12 @@ PRIORITY_LIVE, PRIORITY_RETRY, PRIORITY_BACKFILL, PRIORITY_FIXITY = 0, 1, 2, 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Added:
-    """What a page brought: recordings new and changed, and the ids it listed."""
+    """What a page brought: recordings new and changed, and the ids it listed; `lost` new ones were deleted before we saw them."""
 
     new: int
     changed: int
     ids: frozenset[str]
+    lost: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -160,6 +160,7 @@ class Discovery:
                     self._source, self._provider.kind, page.recordings, rejected=page.rejected, priority=priority
                 )
                 self._note(seen, page.recordings, added.new)
+                seen.lost += added.lost
                 ids |= added.ids
                 pages += 1
                 new += added.new

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ("archiver", "migrations", "pyproject.toml", "README.md", ".gitignore", "requirements.lock")
+SOURCES = ("archiver", "migrations", "pyproject.toml", "README.md", "LICENSE", ".gitignore", "requirements.lock")
 NOBODY = 65534
 
 
