@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from archiver.catalog.evidence_tables import hold_members, holds
 from archiver.catalog.selector import Selector
 from archiver.catalog.tables import ledger, recordings, renditions, rooms, superseded
 from archiver.config import format_instant
@@ -18,8 +19,17 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 R, C = renditions.c, recordings.c
+CASES = "\x1f"  # between the names of cases; the unit separator, which no name holds
 CANDIDATES = 10  # shown where an id is ambiguous
 
+_HOLDS = (
+    sa.select(sa.func.aggregate_strings(holds.c.case_name, CASES))
+    .select_from(hold_members)
+    .join(holds, holds.c.id == hold_members.c.hold_id)
+    .where(hold_members.c.rendition_pk == R.id, holds.c.released_at.is_(None))
+    .correlate(renditions)
+    .scalar_subquery()
+)
 _ROW = (
     sa.select(
         R.id,
@@ -45,6 +55,7 @@ _ROW = (
         C.room_name,
         C.participant_id,
         C.participant_name,
+        _HOLDS.label("holds"),
     )
     .select_from(renditions)
     .join(recordings, C.id == R.recording_pk)
@@ -70,7 +81,7 @@ def document(row: Any, full_key: Callable[[str], str]) -> dict[str, Any]:
         "archived_at": _instant(row.archived_at),
         "verified_at": _instant(row.verified_at),
         "retain_until": _instant(row.retain_until),
-        "holds": [],
+        "holds": sorted(row.holds.split(CASES)) if row.holds else [],
         "attempts": row.attempts,
         "error": row.error,
     }

@@ -89,8 +89,8 @@ def check(context: click.Context, *, as_json: bool) -> None:
     settings = invocation.settings(need_sources=False)
 
     async def main() -> dict[str, Any]:
-        state = await asyncio.to_thread(schema.state_now, settings.catalog.url.reveal())
         async with open_catalog(settings) as database:
+            state = await asyncio.to_thread(schema.state_now, settings.catalog.url.reveal())
             now = await database.now()
             async with database.read() as conn:
                 return await consistency.check(conn, now, revision=state.head)
