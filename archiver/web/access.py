@@ -79,7 +79,7 @@ class Access:
             raise self._asked("Sign in to see this page.")
         wait = self._attempts.spend(address)
         if wait:
-            log.warning("sign_in_put_off", address=address, seconds=wait)
+            log.debug("sign_in_put_off", address=address, seconds=wait)
             says = f"Too many wrong attempts from this address; the next one is possible in {wait:.0f} s."
             raise Refusal(HTTPStatus.TOO_MANY_REQUESTS, says, headers=[("Retry-After", f"{wait:.0f}")])
         if not await self._right(authorization):

@@ -25,11 +25,11 @@ class Api:
         self._machines = machines
 
     async def status(self, asked: Asked) -> web.Response:
-        """`archiver.status/1`; `ready` and `problems` include what only the running program knows."""
+        """`archiver.status/1`; whether it is `ready` is what /readyz says, and its problems are among the `problems`."""
         _no_query(asked)
         live = await self._machines.problems()
         document = await self._archive.status()
-        return _document({**document, "ready": document["ready"] and not live, "problems": attention(document, live)})
+        return _document({**document, "ready": not live, "problems": attention(document, live)})
 
     async def recordings(self, asked: Asked) -> web.Response:
         """`archiver.recordings/1`: {items, next}; `next` is the address of what follows, null at the end."""

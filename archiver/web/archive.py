@@ -10,13 +10,13 @@ import sqlalchemy as sa
 
 from archiver.catalog import listing, reports
 from archiver.catalog.selector import Selector
-from archiver.catalog.tables import recordings, renditions
+from archiver.catalog.tables import recordings, renditions, sources
 from archiver.domain.errors import UsageError
-from archiver.web.patience import LONGEST, Remembered
+from archiver.web.patience import Remembered
 from archiver.web.refusals import bad_request, not_found
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -57,6 +57,15 @@ class Shelf:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Gauges:
+    """What metrics need of the catalog, by source: the counts of `status`, the age in seconds of the oldest, the last pass."""
+
+    counts: Mapping[str, Mapping[str, int]]
+    oldest: Mapping[str, float]
+    passes: Mapping[str, datetime]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Slice:
     """A part of a list as `list --json` gives it, or as rows of a table; `after` goes on behind it, None at the end."""
 
@@ -72,11 +81,16 @@ class Archive:
         self._view = view
         self._patience = patience
         self._status = Remembered(self._ask_status, patience=patience, clock=view.clock, seconds=FRESH)
+        self._gauges = Remembered(self._ask_gauges, patience=patience, clock=view.clock, seconds=FRESH)
         self._shelf = Remembered(self._ask_shelf, patience=patience, clock=view.clock, seconds=FRESH)
 
-    async def status(self, *, seconds: float = LONGEST) -> dict[str, Any]:
+    async def status(self) -> dict[str, Any]:
         """`archiver.status/1`, at most five seconds old; raises CatalogError, TimeoutError."""
-        return await self._status.get(seconds=seconds)
+        return await self._status.get()
+
+    async def gauges(self, *, seconds: float) -> Gauges:
+        """What changes with every scrape, without what only people read; raises as `status` does."""
+        return await self._gauges.get(seconds=seconds)
 
     async def shelf(self) -> Shelf:
         """The same for what only the overview shows."""
@@ -131,6 +145,16 @@ class Archive:
             if conn.dialect.name == "postgresql":  # one snapshot for the whole document: its numbers add up (I25)
                 await conn.execution_options(isolation_level="REPEATABLE READ")
             return await reports.status(conn, now, self._view.sources)
+
+    async def _ask_gauges(self) -> Gauges:
+        now = await self._view.database.now()
+        async with self._view.database.read() as conn:
+            counts = await reports.state_counts(conn)
+            oldest = await reports.oldest_unarchived(conn, now)
+            passed = sa.select(sources.c.source, sources.c.last_complete_pass).where(sources.c.last_complete_pass.is_not(None))
+            passes = {row.source: row.last_complete_pass for row in (await conn.execute(passed)).all()}
+        none: Mapping[str, Mapping[str, int]] = {source.name: {} for source in self._view.sources}
+        return Gauges(counts={**none, **counts}, oldest=oldest, passes=passes)
 
     async def _ask_shelf(self) -> Shelf:
         now = await self._view.database.now()

@@ -32,9 +32,10 @@ class Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Takes the connection, or drops it where there are too many."""
         if len(self._door.connections) >= MOST:
-            log.warning("connection_refused", open=MOST)
+            self._door.refuses()
             transport.abort()  # type: ignore[attr-defined]
             return
+        self._door.takes()
         super().connection_made(transport)
 
     def handle_error(
@@ -53,6 +54,18 @@ class Connection(web.RequestHandler):
 
 class Door(web.Server):
     """Makes a Connection for every client."""
+
+    _full = False
+
+    def refuses(self) -> None:
+        """Tells that there are too many connections: once, and again after there was room."""
+        if not self._full:
+            log.warning("connections_refused", open=MOST)
+        self._full = True
+
+    def takes(self) -> None:
+        """Notes that there is room."""
+        self._full = False
 
     def __call__(self) -> Connection:
         return Connection(self, loop=self._loop)

@@ -15,7 +15,6 @@ from aiohttp import web
 from archiver.catalog.tables import renditions
 from archiver.domain.errors import CatalogError
 from archiver.telemetry import CONTENT_TYPE
-from archiver.web import measures
 from archiver.web.patience import Remembered
 
 if TYPE_CHECKING:
@@ -86,12 +85,11 @@ class Machines:
         return []
 
     async def _count(self) -> None:
-        status = await self._archive.status(seconds=SOON)
+        found = await self._archive.gauges(seconds=SOON)
         metrics = self._view.metrics
-        metrics.count_recordings({item["name"]: item["states"] for item in status["sources"]})
-        for item in status["sources"]:
-            age = item["oldest_unarchived_seconds"]
-            metrics.set_oldest_unarchived(item["name"], None if age is None else timedelta(seconds=age))
-            passed = measures.parsed(item["last_complete_pass"])
-            if passed is not None:
-                metrics.pass_completed(item["name"], passed)
+        metrics.count_recordings(found.counts)
+        for source in found.counts:
+            age = found.oldest.get(source)
+            metrics.set_oldest_unarchived(source, None if age is None else timedelta(seconds=age))
+        for source, at in found.passes.items():
+            metrics.pass_completed(source, at)

@@ -49,7 +49,7 @@ def _card(item: Mapping[str, Any], every: timedelta, now: datetime) -> Card:
     counts: Mapping[str, int] = item["states"]
     passed = measures.parsed(item["last_complete_pass"])
     configured = bool(item.get("configured", True))
-    late = configured and (passed is None or now - passed > STALLED * every)
+    late = configured and passed is not None and now - passed > STALLED * every
     return Card(
         name=item["name"],
         provider=item["provider"],

@@ -70,7 +70,7 @@ class Pages:
         return self._page(
             "dashboard.html",
             here="overview",
-            head=headline(counts, several=several, ready=status["ready"] and not live),
+            head=headline(counts, several=several, ready=not live),
             several=several,
             recordings=shelf.recordings,
             total=sum(counts.values()),

@@ -13,7 +13,9 @@ _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 
 
 def line(text: str, *, most: int = LINE) -> str:
-    """The text on one line: controls as their pictures (␛), other invisible characters as ⟨U+202E⟩."""
+    """The text on one line: controls as their pictures (␛), other invisible ones as ⟨U+202E⟩, so also spaces without a word."""
+    if text.isspace():
+        return _cut("".join(_seen(char, of_spaces=True) for char in text[:most]), text, most)
     return _cut("".join(_seen(char) for char in text[:most]), text, most)
 
 
@@ -26,12 +28,12 @@ def _cut(shown: str, text: str, most: int) -> str:
     return shown if len(text) <= most else f"{shown}… ({len(text):,} characters)"
 
 
-def _seen(char: str) -> str:
+def _seen(char: str, *, of_spaces: bool = False) -> str:
     if char.isascii() and char.isprintable():
-        return char
+        return "␠" if of_spaces else char
     if char < " ":
         return chr(0x2400 + ord(char))
     if char == "\x7f":
         return "\u2421"
-    unseen = unicodedata.category(char) in _UNSEEN and char not in _KEPT
+    unseen = of_spaces or (unicodedata.category(char) in _UNSEEN and char not in _KEPT)
     return f"⟨U+{ord(char):04X}⟩" if unseen else char

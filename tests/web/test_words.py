@@ -166,6 +166,8 @@ def test_what_is_shown_of_a_strangers_text_can_be_seen(text):
         ("a\r\nb\tc\x1b[31m", "a␍␊b␉c␛[31m"),
         ("evil\u202egnp.exe", "evil⟨U+202E⟩gnp.exe"),
         ("\u2028\ufeff\x7f\ud800\x85\U000e0041", "⟨U+2028⟩⟨U+FEFF⟩␡⟨U+D800⟩⟨U+0085⟩⟨U+E0041⟩"),
+        (" \u00a0\u3000", "␠⟨U+00A0⟩⟨U+3000⟩"),
+        ("", ""),
         ("x" * 10_000, "x" * 200 + "… (10,000 characters)"),
     ],
 )
