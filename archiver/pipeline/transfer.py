@@ -172,7 +172,7 @@ class Transfer:
         Raises ObjectExists where it is not of our making at all: then an operator has to look.
         """
         found = await self._storage.head(new.key)
-        if found.size == size and await read_sha256(self._storage, new.key, found.version_id) == sha256:
+        if found.size == size and await read_sha256(self._storage, new.key, found.version_id, expected=sha256) == sha256:
             return found
         if found.metadata.get("archiver-recording") != keys.segment(entry.recording_id):
             raise errors.ObjectExists(
@@ -226,11 +226,16 @@ class Transfer:
         return _stored(upload.entry, upload.new, stored, size=upload.offset, sha256=upload.sha256, carried=upload.carried)
 
 
-async def read_sha256(storage: Storage, key: str, version_id: str) -> str:
-    """SHA-256 (hex) of an object's bytes, read back."""
-    digest = hashlib.sha256()
-    async for chunk in storage.read(key, version_id):
-        digest.update(chunk)
+async def read_sha256(storage: Storage, key: str, version_id: str, *, expected: str) -> str:
+    """SHA-256 (hex) of an object's bytes, read back; of a second reading where the first was not as `expected`, so that a flip on
+    the way condemns nothing.
+    """
+    for _reading in range(2):
+        digest = hashlib.sha256()
+        async for chunk in storage.read(key, version_id):
+            digest.update(chunk)
+        if digest.hexdigest() == expected:
+            break
     return digest.hexdigest()
 
 
