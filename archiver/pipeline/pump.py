@@ -28,6 +28,7 @@ log = structlog.get_logger()
 
 BATCH = 50  # outcomes saved in one transaction at most
 GATHER = 0.01  # seconds an outcome waits for company before it is saved
+PATIENCE = 0.05  # seconds after a claim in which a few free places wait for more of them
 LONGEST_NAP = 5.0  # seconds between looks at the queue when nothing rings: other processes put work into it too
 
 
@@ -56,7 +57,9 @@ class Pump:
         self._width = Width(concurrency)
         self._max_attempts = max_attempts
         self._done = done or (lambda _outcome: None)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], str] = {}  # what is under way, and of which source
+        self._fed_at = float("-inf")
+        self._gathering = False  # free places wait for more of them
         self._ended: asyncio.Queue[Outcome] = asyncio.Queue()
         self._unsaved = 0
         self.bell = asyncio.Event()  # rung when there may be something to do
@@ -93,37 +96,50 @@ class Pump:
 
     async def _feed(self) -> bool:
         """Claims as much as there is room for; says whether it got anything."""
-        width = 1 if self._health.probing() else self._width.current
+        width = 1 if self._health.trying_store() else self._width.current
         room = width - len(self._tasks)
-        if room < max(1, width // 4) and self._tasks:
-            return False
-        sources = self._health.active()
-        if not sources or room < 1:
+        now = self._clock.monotonic()
+        # Claims in batches cost a fraction; but what is under way may take hours, and the places beside it have to be used.
+        self._gathering = 0 < room < width // 4 and bool(self._tasks) and now - self._fed_at < PATIENCE
+        if room < 1 or self._gathering:
             return False
         try:
-            stored = await self._catalog.claim_stored(room, sources=sources)
-            entries = [*stored, *(await self._catalog.claim(room - len(stored), sources=sources) if room > len(stored) else ())]
+            entries = await self._claim(room)
         except errors.CatalogUnavailable as error:
             log.warning("catalog_unavailable", error=str(error))
             await self._clock.sleep(1 + 4 * self._clock.chance())
             return False
+        self._fed_at = now
         for entry in entries:
             task = asyncio.create_task(self._work(entry))
-            self._tasks.add(task)
+            self._tasks[task] = entry.source
             task.add_done_callback(self._left)
         self._observer.inflight(len(self._tasks))
         return bool(entries)
 
+    async def _claim(self, room: int) -> list[Entry]:
+        """Up to `room` entries: of sources that work as many as there are, of sources on trial one at a time."""
+        active, trials = self._health.active(), self._health.on_trial()
+        found: list[Entry] = []
+        if active or trials:
+            found += await self._catalog.claim_stored(room, sources=[*active, *trials])
+        if active and room > len(found):
+            found += await self._catalog.claim(room - len(found), sources=active)
+        for source in trials:
+            if room > len(found) and source not in self._tasks.values():
+                found += await self._catalog.claim(1, sources=[source])
+        return found
+
     def _left(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        self._tasks.pop(task, None)
         self.bell.set()
 
     async def _nap(self, stop: asyncio.Event) -> None:
         """Waits for the bell, the next due entry or the end of a pause, whichever comes first."""
-        seconds = LONGEST_NAP
+        seconds = PATIENCE if self._gathering else LONGEST_NAP
         if not self.busy:
             try:
-                due = await self._catalog.next_due(sources=self._health.active())
+                due = await self._catalog.next_due(sources=[*self._health.active(), *self._health.on_trial()])
             except errors.CatalogUnavailable:
                 due = None
             seconds = min(seconds, max(0.02, due)) if due is not None else seconds
