@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from archiver.domain import errors
+from archiver.pipeline.pump import LONGEST_NAP
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
@@ -102,23 +103,33 @@ class Enough:
         self._clock = clock
         self._sources = sources
         self._listed = listed
-        self._idle_since: float | None = None
+        self._waited = 0.0
+        self._asked_at: float | None = None
 
     async def __call__(self) -> bool:
         """Asked when the pump is idle: True ends the run."""
         if not self._listed.is_set():
             return False
         now = self._clock.monotonic()
-        if self._idle_since is None:
-            self._idle_since = now
+        if self._asked_at is not None:  # an idle pump naps for so long at most: what took longer was work
+            self._waited += min(now - self._asked_at, LONGEST_NAP)
+        self._asked_at = now
+        if self._waited > WAITED_IN_ALL:
+            return True
         try:
-            due = await self._catalog.next_due(sources=self._sources)
+            soonest = await self._soonest()
         except errors.CatalogUnavailable:
-            due = WAITED_FOR
-        opens = self._health.opens_at()
-        if due is not None and opens is not None:
-            due = max(due, (opens - self._clock.now()).total_seconds())
-        return due is None or due > WAITED_FOR or now - self._idle_since > WAITED_IN_ALL
+            return False
+        return soonest is None or soonest > WAITED_FOR
+
+    async def _soonest(self) -> float | None:
+        """Seconds until the first thing can be done: it is due then, and nobody is paused that it needs."""
+        found = []
+        for source in self._sources:
+            due = await self._catalog.next_due(sources=[source])
+            if due is not None:
+                found.append(max(due, self._health.opens_in(source)))
+        return min(found, default=None)
 
 
 async def sync(
