@@ -4,6 +4,7 @@ import itertools
 import shutil
 
 import pytest
+import structlog
 
 from archiver.catalog import schema
 from tests.pipeline.stage import staged
@@ -17,6 +18,13 @@ def template():
         path = folder / "template.db"
         schema.upgrade_now(f"sqlite:///{path}")
         yield path
+
+
+@pytest.fixture(autouse=True)
+def logged():
+    """The log lines of the test, as dictionaries; nothing is printed."""
+    with structlog.testing.capture_logs() as lines:
+        yield lines
 
 
 _numbers = itertools.count(1)
