@@ -1,5 +1,6 @@
 """A catalog that has been in use for a month: three sources, every state, times that fit together."""
 
+import dataclasses
 import hashlib
 import itertools
 import random
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from archiver.catalog.catalog import SqlCatalog
+from archiver.domain import lifecycle
 from archiver.domain.lifecycle import Event
 from archiver.domain.recording import Entry, Listed, ProviderStatus
 from archiver.domain.windows import Window
@@ -137,10 +139,6 @@ class Seeder:
 
     async def _again(self, entries, event: Event) -> list[Entry]:
         """The entries as they are now; an outcome moves the revision."""
-        import dataclasses
-
-        from archiver.domain import lifecycle
-
         return [
             dataclasses.replace(entry, state=lifecycle.advance(entry.state, event), revision=entry.revision + 1)
             for entry in entries

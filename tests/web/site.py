@@ -2,10 +2,13 @@
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
 import aiohttp
+import yarl
+from multidict import CIMultiDict
 
 from archiver.catalog.catalog import SqlCatalog
 from archiver.catalog.database import Database
@@ -23,7 +26,7 @@ async def nothing_wrong() -> list[str]:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     status: int
-    headers: "aiohttp.typedefs.LooseHeaders"
+    headers: CIMultiDict[str]
     text: str
 
 
@@ -39,15 +42,11 @@ class Site:
 
     async def get(self, path: str, *, method: str = "GET", **options) -> Answer:
         """Asks for exactly this path, with no normalisation."""
-        import yarl
-
         url = yarl.URL(self.server.url + path, encoded=True)
         async with self.session.request(method, url, allow_redirects=False, **options) as response:
             return Answer(status=response.status, headers=response.headers.copy(), text=await response.text())
 
     async def json(self, path: str, **options):
-        import json
-
         return json.loads((await self.get(path, **options)).text)
 
     async def raw(self, request: bytes) -> bytes:

@@ -6,6 +6,7 @@ import pytest
 
 from archiver.config import Secret
 from archiver.domain.errors import ConfigurationError
+from archiver.web import serve
 from archiver.web.access import Access
 from archiver.web.attempts import ADDRESSES, AT_ONCE, EVERY, Attempts, network_of
 from archiver.web.passwords import hash_password
@@ -255,8 +256,6 @@ async def test_a_hash_that_cannot_be_used_stops_the_start_and_is_not_shown(month
 
 
 async def test_an_address_in_use_is_a_configuration_error(month, month_url):
-    from archiver.web import serve
-
     with pytest.raises(ConfigurationError, match=r"web\.listen: 127\.0\.0\.1:\d+ cannot be listened on"):
         async with serve(month.view, host="127.0.0.1", port=month.server.port):
             raise AssertionError("it must not start")

@@ -87,7 +87,7 @@ async def test_recordings_with_two_media_files_are_not_called_as_many_recordings
     await empty.seeder.bring(CALLS, "verified", both)
     page = (await empty.get("/")).text
     assert "All 2 media files archived and verified" in page
-    assert "2 media files of 1 recordings" in page
+    assert "2 media files of 1 recording:" in page
 
 
 @pytest.mark.parametrize("path", ["/recordings", "/api/v1/recordings?limit=500"])

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from archiver.web.headers import POLICY
-from tests.web.seeds import ROOMS, Seeder
+from tests.web.seeds import ROOMS
 
 EXPECTED = {
     "/livez",
@@ -128,9 +128,8 @@ async def test_a_recording_is_found_by_its_bare_id_and_by_its_source_and_id(mont
     assert {key: whole["renditions"][0][key] for key in item} == item
 
 
-async def test_an_id_with_a_slash_in_it_has_a_page(month_url, month):
-    seeder: Seeder = month.seeder
-    await seeder.bring(ROOMS, "due", seeder.listed(ROOMS, month.clock.now(), recording_id="a/b c"))
+async def test_an_id_with_a_slash_in_it_has_a_page(month):
+    await month.seeder.bring(ROOMS, "due", month.seeder.listed(ROOMS, month.clock.now(), recording_id="a/b c"))
     answer = await month.get(f"/recordings/{ROOMS}/a%2Fb%20c")
     assert answer.status == 200
     assert "a/b c" in answer.text
