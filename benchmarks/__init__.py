@@ -1,0 +1,1 @@
+"""What performance.md asks for, one command: `make bench`."""

@@ -1,0 +1,98 @@
+"""The clients that are compared, each as one command over a stage; whoever wants another peer adds a function."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.children import Cost, run
+
+if TYPE_CHECKING:
+    from benchmarks.children import Stage
+
+BIN = Path(sys.executable).parent
+WIDTH = 16  # transfers at once, for everybody
+
+CONFIGURATION = """
+[catalog]
+url = "{catalog}"
+
+[storage]
+url = "s3://bench/{prefix}"
+endpoint_url = "{endpoint}"
+part_size = "{part_size}"
+
+[transfer]
+concurrency = {width}
+
+[web]
+listen = ""
+
+[[source]]
+name = "rooms"
+provider = "telnyx-rooms"
+base_url = "{api}"
+api_key = "{key}"
+media_hosts = ["{media}"]
+"""
+
+
+def configure(stage: Stage, folder: Path, *, catalog: str = "", width: int = WIDTH, part_size: str = "16MiB") -> Path:
+    """Writes the product's configuration file; its catalog is a new SQLite file unless a URL is given."""
+    path = folder / "archiver.toml"
+    text = CONFIGURATION.format(
+        catalog=catalog or f"sqlite:///{folder}/catalog.db",
+        prefix=folder.name,
+        endpoint=stage.endpoint,
+        part_size=part_size,
+        width=width,
+        api=stage.api,
+        key=stage.key,
+        media=stage.media.partition("://")[2],
+    )
+    path.write_text(text)
+    return path
+
+
+def product(stage: Stage, folder: Path, *, catalog: str = "", width: int = WIDTH) -> Cost:
+    """`archiver sync` as an operator runs it: list, claim, transfer, catalog, history, verify."""
+    configuration = configure(stage, folder, catalog=catalog, width=width)
+    return run(
+        [str(BIN / "archiver"), "--config", str(configuration), "sync", "--json"], environment=stage.environment, folder=folder
+    )
+
+
+def _remote(stage: Stage, folder: Path) -> str:
+    return f":s3,provider=Other,endpoint='{stage.endpoint}',access_key_id=test,secret_access_key=test,region=us-east-1:bench/{folder.name}"
+
+
+def _rclone(stage: Stage, *words: str) -> list[str]:
+    quick = ["--transfers", str(WIDTH), "--checkers", str(WIDTH), "--s3-no-head", "--s3-no-check-bucket", "--no-traverse"]
+    quick += ["--stats", "0", "--log-level", "ERROR", "--ca-cert", str(stage.certificates.authority)]
+    return [str(BIN / "rclone"), *words, *quick]
+
+
+def rclone_copyurl(stage: Stage, folder: Path) -> Cost:
+    """One batch of `rclone copyurl`: no hash kept, no HEAD after the put."""
+    urls = folder / "urls.csv"
+    with urls.open("w", newline="") as file:
+        csv.writer(file).writerows([f"{stage.media}/{item['id']}", item["id"]] for item in stage.expected)
+    words = _rclone(stage, "copyurl", "--urls", str(urls), _remote(stage, folder))
+    return run(words, environment=stage.environment, folder=folder)
+
+
+def rclone_copy(stage: Stage, folder: Path) -> Cost:
+    """One batch of `rclone copy` from its HTTP backend."""
+    names = folder / "names"
+    names.write_text("".join(f"{item['id']}\n" for item in stage.expected))
+    source = f":http,url='{stage.media}/':"
+    words = _rclone(stage, "copy", source, _remote(stage, folder), "--files-from-raw", str(names), "--ignore-checksum")
+    return run(words, environment=stage.environment, folder=folder)
+
+
+def boto3_job(stage: Stage, folder: Path) -> Cost:
+    """The same job as most people would write it: threads, requests to the API, put_object, an ORM."""
+    words = [sys.executable, "-m", "benchmarks.boto_job", stage.api, stage.key, stage.endpoint, folder.name, str(folder / "boto.db")]
+    return run([*words, str(WIDTH)], environment=stage.environment, folder=folder)
