@@ -72,10 +72,10 @@ async def _keep(tx: Tx, source: str, results: Sequence[PassResult]) -> bool:
         c = passes.c
         first, last = (result.window.first, result.window.last) if result.window else (None, None)
         calm = c.complete.is_(other=True) & (c.ids_sha256 == result.ids_sha256) if result.complete else sa.false()
-        same = sa.select(c.id, c.started_at).where(*_of(source, result.listing, result.window))
-        same = same.where(calm | (c.started_at == result.started_at)).order_by(c.started_at == result.started_at, c.id)
-        rows = (await tx.conn.execute(same)).all()
-        if rows and rows[-1].started_at == result.started_at:
+        told = (c.started_at == result.started_at) | (c.last_started_at == result.started_at)
+        same = sa.select(c.id, c.started_at, c.last_started_at).where(*_of(source, result.listing, result.window))
+        rows = (await tx.conn.execute(same.where(calm | told).order_by(told, c.id))).all()
+        if rows and result.started_at in (rows[-1].started_at, rows[-1].last_started_at):
             continue
         fresh = True
         values = {
@@ -89,10 +89,12 @@ async def _keep(tx: Tx, source: str, results: Sequence[PassResult]) -> bool:
         }
         if rows and not result.new:
             values.pop("new")
-            await tx.execute(sa.update(passes).where(c.id == rows[-1].id).values(**values))
+            again = {**values, "last_started_at": result.started_at, "times": c.times + 1}
+            await tx.execute(sa.update(passes).where(c.id == rows[-1].id).values(**again))
         else:
             row = {"source": source, "listing": result.listing, "first_day": first, "last_day": last}
-            await tx.execute(sa.insert(passes), [{**row, "started_at": result.started_at, **values}])
+            began = {"started_at": result.started_at, "last_started_at": result.started_at}
+            await tx.execute(sa.insert(passes), [{**row, **began, **values}])
     return fresh
 
 
