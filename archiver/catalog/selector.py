@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 C, R = recordings.c, renditions.c
-_WILD = re.compile(r"\[[^\]]+\]|[*?]")
+_WILD = re.compile(r"\[!?+\]?+[^\]]*+\]|[*?]")  # a set may begin with its own closing bracket, as in fnmatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
