@@ -9,6 +9,7 @@ import shutil
 
 import psycopg
 import pytest
+import pytest_asyncio
 
 from archiver.catalog import schema
 from archiver.catalog.tables import metadata
@@ -106,8 +107,9 @@ async def pg(catalog_on_postgres):
         yield it
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared_world(shared_url):
-    """A catalog that the tests of a module share."""
+    """A catalog that the tests of a module share, as long as they share its loop: `@pytest.mark.asyncio(loop_scope="module")`."""
     async with World.at(shared_url) as it:
+        await it.count(metadata.tables["renditions"])  # connects now: later it would look like a leak of the first test
         yield it

@@ -15,9 +15,11 @@ from archiver.domain.work import Outcome
 from tests.catalog.world import KIND, NOON, SOURCE, a_listing
 
 _numbers = itertools.count()
+in_module_loop = pytest.mark.asyncio(loop_scope="module")
 STEPS = [(event, before, after) for event, steps in TRANSITIONS.items() for before, after in steps.items()]
 
 
+@in_module_loop
 @pytest.mark.parametrize(("event", "before", "after"), STEPS)
 async def test_an_outcome_takes_each_step_of_the_table_with_one_ledger_line(shared_world, event, before, after):
     world, name = shared_world, f"r{next(_numbers)}"
@@ -43,6 +45,7 @@ async def test_no_outcome_takes_a_step_that_the_table_does_not_have(world):
         assert await world.count(ledger) == lines
 
 
+@in_module_loop
 @pytest.mark.parametrize("state", State)
 async def test_the_same_listing_again_takes_no_step_except_out_of_waiting_lost_and_external(shared_world, state):
     world, name = shared_world, f"r{next(_numbers)}"
@@ -55,6 +58,7 @@ async def test_the_same_listing_again_takes_no_step_except_out_of_waiting_lost_a
     assert bool(event) == (state in (State.WAITING, State.LOST, State.EXTERNAL))
 
 
+@in_module_loop
 @pytest.mark.parametrize("state", State)
 async def test_other_content_makes_archived_ones_due_and_unavailable_ones_too(shared_world, state):
     world, name = shared_world, f"r{next(_numbers)}"
@@ -64,6 +68,7 @@ async def test_other_content_makes_archived_ones_due_and_unavailable_ones_too(sh
     assert await world.state(name) is (State.DUE if changed else state)
 
 
+@in_module_loop
 @pytest.mark.parametrize("state", State)
 async def test_gone_at_the_provider_loses_what_was_not_archived_and_leaves_the_rest(shared_world, state):
     world, name = shared_world, f"r{next(_numbers)}"
@@ -76,6 +81,7 @@ async def test_gone_at_the_provider_loses_what_was_not_archived_and_leaves_the_r
     assert await world.events(name) == ["discovered", *(["lost"] if lost else ["provider_deleted"] if kept else [])]
 
 
+@in_module_loop
 @pytest.mark.parametrize("state", State)
 async def test_an_operator_can_retry_what_failed_is_unavailable_or_lost_and_nothing_else(shared_world, state):
     world, name = shared_world, f"r{next(_numbers)}"

@@ -37,24 +37,37 @@ def write_config(path, url):
     return str(path)
 
 
+class Program:
+    """Calls the program on a catalog of its own: `code, stdout, stderr = archiver("list", "--json")`, after `archiver.fill(act)`."""
+
+    def __init__(self, url, folder, capsys):
+        self._url = url
+        self._config = write_config(folder / "archiver.toml", url)
+        self._capsys = capsys
+
+    def __call__(self, *words):
+        self._capsys.readouterr()
+        code = main(["--config", self._config, *words])
+        return (code, *self._capsys.readouterr())
+
+    def fill(self, act):
+        async def filled():
+            async with World.at(self._url) as world:
+                await act(world)
+
+        asyncio.run(filled())
+
+
 @pytest.fixture
-def archiver(catalogs, tmp_path, capsys):
-    """Calls the program on a catalog of its own: `code, stdout, stderr = archiver("list", "--json")`; `.fill(act)` first."""
-    with catalogs() as url:
-        config = write_config(tmp_path / "archiver.toml", url)
+def archiver(database_url, tmp_path, capsys):
+    """The program, on each database."""
+    return Program(database_url, tmp_path, capsys)
 
-        def call(*words):
-            capsys.readouterr()
-            code = main(["--config", config, *words])
-            return (code, *capsys.readouterr())
 
-        async def filled(act):
-            async with World.at(url) as world:
-                return await act(world)
-
-        call.fill = lambda act: asyncio.run(filled(act))
-        call.config = config
-        yield call
+@pytest.fixture
+def archiver_on_sqlite(sqlite_url, tmp_path, capsys):
+    """The program on SQLite alone, for what no database has a say in."""
+    return Program(sqlite_url, tmp_path, capsys)
 
 
 async def some_of_everything(world):
@@ -83,9 +96,9 @@ def test_status_says_where_everything_stands_and_ends_with_0(archiver):
     assert out.splitlines()[-1].startswith("not ready: ")
 
 
-def test_status_as_json_is_one_document(archiver):
-    archiver.fill(some_of_everything)
-    code, out, _ = archiver("status", "--json")
+def test_status_as_json_is_one_document(archiver_on_sqlite):
+    archiver_on_sqlite.fill(some_of_everything)
+    code, out, _ = archiver_on_sqlite("status", "--json")
     found = json.loads(out)
     assert (code, found["schema"], found["totals"]["verified"]) == (0, "archiver.status/1", 1)
     assert out.count("\n") == 1
@@ -117,9 +130,9 @@ def test_list_as_json_is_one_object_a_line_with_the_whole_key(archiver):
     assert {row["recording_id"]: row["key"] for row in rows if row["key"]} == {"verified": "prefix/rooms/verified/media.ogg"}
 
 
-def test_list_for_people_is_plain_where_nobody_looks_and_control_characters_do_not_print(archiver):
-    archiver.fill(some_of_everything)
-    code, out, _ = archiver("list", "--state", "verified")
+def test_list_for_people_is_plain_where_nobody_looks_and_control_characters_do_not_print(archiver_on_sqlite):
+    archiver_on_sqlite.fill(some_of_everything)
+    code, out, _ = archiver_on_sqlite("list", "--state", "verified")
     assert code == 0
     header, row = out.splitlines()
     assert header.split("\t") == ["recording", "rendition", "state", "ended", "size", "key"]
@@ -131,7 +144,7 @@ def test_list_for_people_is_plain_where_nobody_looks_and_control_characters_do_n
         "1000 B",
         "prefix/rooms/verified/media.ogg",
     ]
-    _, out, _ = archiver("show", "parked")
+    _, out, _ = archiver_on_sqlite("show", "parked")
     assert "\x1b" not in out
     assert "url_refused: \\x1b[31mred" in out
 
@@ -147,17 +160,17 @@ def test_list_for_people_is_plain_where_nobody_looks_and_control_characters_do_n
         (["--room", "*x*"], []),
     ],
 )
-def test_list_selects(archiver, words, ids):
-    archiver.fill(some_of_everything)
-    code, out, _ = archiver("list", "--json", *words)
+def test_list_selects(archiver_on_sqlite, words, ids):
+    archiver_on_sqlite.fill(some_of_everything)
+    code, out, _ = archiver_on_sqlite("list", "--json", *words)
     assert (code, [json.loads(line)["recording_id"] for line in out.splitlines()]) == (0, ids)
 
 
-def test_list_shows_more_than_one_page(archiver):
-    archiver.fill(lambda world: world.lists(*(a_listing(f"r{n}") for n in range(1201))))
-    _, out, _ = archiver("list", "--json")
+def test_list_shows_more_than_one_page(archiver_on_sqlite):
+    archiver_on_sqlite.fill(lambda world: world.lists(*(a_listing(f"r{n}") for n in range(1201))))
+    _, out, _ = archiver_on_sqlite("list", "--json")
     assert [json.loads(line)["recording_id"] for line in out.splitlines()] == [f"r{n}" for n in range(1201)]
-    _, out, _ = archiver("list", "--limit", "700")
+    _, out, _ = archiver_on_sqlite("list", "--limit", "700")
     assert len(out.splitlines()) >= 701
 
 
@@ -178,9 +191,9 @@ def test_list_shows_more_than_one_page(archiver):
         (["retry", "nobody"], "error: no recording 'nobody'"),
     ],
 )
-def test_what_makes_no_sense_is_exit_code_2_and_says_what_does(archiver, words, says):
-    archiver.fill(some_of_everything)
-    code, out, err = archiver(*words)
+def test_what_makes_no_sense_is_exit_code_2_and_says_what_does(archiver_on_sqlite, words, says):
+    archiver_on_sqlite.fill(some_of_everything)
+    code, out, err = archiver_on_sqlite(*words)
     assert (code, out) == (2, "")
     assert says in err
 
@@ -188,15 +201,15 @@ def test_what_makes_no_sense_is_exit_code_2_and_says_what_does(archiver, words, 
 # -- show
 
 
-def test_show_tells_people_the_facts_and_the_history(archiver):
-    archiver.fill(some_of_everything)
-    code, out, _ = archiver("show", "rooms/verified")
+def test_show_tells_people_the_facts_and_the_history(archiver_on_sqlite):
+    archiver_on_sqlite.fill(some_of_everything)
+    code, out, _ = archiver_on_sqlite("show", "rooms/verified")
     assert code == 0
     assert "key        prefix/rooms/verified/media.ogg" in out
     assert f"sha256     {'ab' * 32}" in out
     history = [line.split("\t")[1] for line in out.splitlines() if "\t" in line]
     assert history == ["event", "discovered", "claimed", "stored", "verified"]
-    _, out, _ = archiver("show", "verified", "--json")
+    _, out, _ = archiver_on_sqlite("show", "verified", "--json")
     assert json.loads(out)["schema"] == "archiver.show/1"
 
 

@@ -106,13 +106,13 @@ async def test_a_row_names_the_holds_that_are_in_force(world):
 @pytest.mark.parametrize("bounds", [{}, {"since": NOON - timedelta(days=30)}], ids=["as first seen", "by end"])
 async def test_pages_of_any_size_show_each_rendition_once_in_one_order(world, bounds, newest_first):
     chance = random.Random(1)
-    for number in range(57):
+    for number in range(20):
         ended = NOON - timedelta(hours=chance.randrange(5))  # many end at the same instant
         source = chance.choice(["aaa", "mmm", "zzz"])
         await world.lists(a_listing(f"r{number}", ended_at=ended, renditions=("mp3", "wav")), source=source)
     whole = await all_pages(world, 1000, newest_first=newest_first, **bounds)
-    assert len(whole) == 114
-    for size in (1, 2, 7, 113, 114):
+    assert len(whole) == 40
+    for size in (1, 7, 39, 40):
         assert await all_pages(world, size, newest_first=newest_first, **bounds) == whole
     reverse = await all_pages(world, 1000, newest_first=not newest_first, **bounds)
     assert reverse == whole[::-1]
@@ -221,7 +221,7 @@ def test_a_like_pattern_never_misses_what_the_glob_fits(glob, name):
         assert re.fullmatch(pattern, name, re.DOTALL | re.IGNORECASE)
 
 
-async def test_every_combination_of_conditions_is_a_query_that_works(world):
+async def test_conditions_alone_in_pairs_and_all_together_are_queries_that_work(world):
     await world.lists(a_listing("r1", room_name="x", participant_name="y"))
     wanted = {
         "ids": ("r1",),
@@ -232,7 +232,7 @@ async def test_every_combination_of_conditions_is_a_query_that_works(world):
         "room": "x",
         "participant": "?",
     }
-    for count in range(len(wanted) + 1):
+    for count in (0, 1, 2, len(wanted) - 1, len(wanted)):
         for names in itertools.combinations(wanted, count):
             assert await ids(world, **{name: wanted[name] for name in names}) == ["r1"]
 

@@ -57,12 +57,12 @@ async def test_the_document_has_what_users_hold_on_to(world):
 
 async def test_counts_add_up_over_sources_and_states(world):
     for number, state in enumerate(State):
-        for copy in range(number + 1):
+        for copy in range(number % 3 + 1):
             await world.put(f"{state}-{copy}", state, source=(SOURCE, "calls", "gone")[copy % 3])
     found = await status(world, ROOMS, CALLS)
     assert [part["name"] for part in found["sources"]] == [SOURCE, "calls", "gone"]
     assert [part["configured"] for part in found["sources"]] == [True, True, False]
-    assert found["totals"] == {state.value: number + 1 for number, state in enumerate(State)}
+    assert found["totals"] == {state.value: number % 3 + 1 for number, state in enumerate(State)}
     for state in State:
         assert sum(part["states"][state] for part in found["sources"]) == found["totals"][state]
     assert sum(found["totals"].values()) == await world.count(renditions)
