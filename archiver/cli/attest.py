@@ -168,7 +168,7 @@ def _told(whole: dict[str, Any]) -> Sequence[str]:
         counts = ", ".join(f"{source[name]:,} {name}" for name in ("listed", "verified", "waiting", "excluded", "lost"))
         lines.append(f"{source['name']}: {'complete' if source['complete'] else 'NOT complete'}; {counts}")
         lines += [f"  {gap['recording_id']}: {gap['reason']}" for gap in source["gaps"][:20]]
-        if len(source["gaps"]) > 20:  # noqa: PLR2004 -- a screenful; all of them are in the statement
+        if len(source["gaps"]) > 20:  # a screenful; all of them are in the statement
             lines.append(f"  and {len(source['gaps']) - 20} more")
         lines += [f"  question: {json.dumps(question)}" for question in source["questions"][:20]]
     if whole["signature"]:

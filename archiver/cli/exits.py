@@ -33,6 +33,8 @@ def of_error(error: BaseException) -> int:
         return TEMPORARY
     if isinstance(error, errors.ContractBroken):
         return GAP
+    if isinstance(error, errors.HistoryForked):
+        return INTEGRITY
     return UNEXPECTED
 
 

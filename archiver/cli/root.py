@@ -12,10 +12,12 @@ import structlog
 
 from archiver.app import VERSION
 from archiver.cli import exits
+from archiver.cli.attest import attest
 from archiver.cli.config import config
 from archiver.cli.context import Invocation
 from archiver.cli.demo import demo, simulate
 from archiver.cli.doctor import doctor
+from archiver.cli.evidence import evidence
 from archiver.cli.operate import catalog, retry
 from archiver.cli.query import listing, show, status
 from archiver.cli.run import run
@@ -42,7 +44,7 @@ def cli(context: click.Context, config_path: Path | None, log_format: str | None
     context.obj = Invocation(config_path=config_path, log_format=chosen, verbose=verbose, environ=os.environ)
 
 
-for command in (run, sync, backfill, status, listing, show, retry, doctor, config, catalog, demo, simulate):
+for command in (run, sync, backfill, status, listing, show, retry, doctor, config, catalog, attest, evidence, demo, simulate):
     cli.add_command(command)
 
 
