@@ -13,6 +13,7 @@ from archiver.domain.work import Outcome
 if TYPE_CHECKING:
     from archiver.domain.recording import Entry
 
+_NOT_ITS_FAULT = (errors.CredentialsRefused, errors.StorageRefused, errors.StorageFull, errors.CatalogUnavailable)
 SECOND_LOOK = timedelta(seconds=5)  # apart enough for a lagging replica, soon enough for a one-shot run to see both
 
 
@@ -41,7 +42,7 @@ def after_error(entry: Entry, error: Exception, *, max_attempts: int, down: bool
         asked = retry.wait_asked(error.wait, chance=chance)
         delay = wait if asked is None else timedelta(seconds=asked)
         return Outcome(entry=entry, event=Event.RETRY_SCHEDULED, reason=reason, kind=kind, delay=delay, counts=False)
-    if down or isinstance(error, errors.CredentialsRefused | errors.StorageRefused | errors.StorageFull):
+    if down or isinstance(error, _NOT_ITS_FAULT):
         return Outcome(entry=entry, event=Event.RETRY_SCHEDULED, reason=reason, kind=kind, delay=wait, counts=False)
     if last and isinstance(error, errors.MediaUnavailable):
         why = f"the provider has had no media for it at {entry.attempts + 1} attempts: {reason}"

@@ -77,6 +77,8 @@ class Pump:
         stop = stop or asyncio.Event()
         saver = asyncio.create_task(self._save_forever(), name="save outcomes")
         pulse = asyncio.create_task(self._heartbeat_forever(), name="renew leases")
+        for task in (saver, pulse):
+            task.add_done_callback(lambda _task: self.bell.set())  # neither ends but by failing
         try:
             while not stop.is_set():
                 self.bell.clear()
@@ -87,7 +89,8 @@ class Pump:
                 if not self.busy and until is not None and await until():
                     break
                 await self._nap(stop)
-            await self._drain()
+            if not saver.done() and not pulse.done():
+                await self._drain(saver)
         finally:
             await _end([*self._tasks, saver, pulse])
         for task in (saver, pulse):
@@ -205,26 +208,40 @@ class Pump:
             await self._clock.sleep(GATHER)
             while len(batch) < BATCH and not self._ended.empty():
                 batch.append(self._ended.get_nowait())
-            late = await self._save(batch)
-            for outcome in late:
-                entry = outcome.entry
-                log.warning("outcome_too_late", source=entry.source, recording_id=entry.recording_id, result=outcome.event.value)
-            for outcome in batch:
-                if outcome not in late:
-                    self._done(outcome)
+            for outcome in await self._save(batch):
+                self._done(outcome)
             self._unsaved -= len(batch)
             self.bell.set()
 
-    async def _save(self, batch: Sequence[Outcome]) -> Sequence[Outcome]:
-        """Saves until the catalog takes it: an outcome dropped would be work done twice, an hour's outage many."""
+    async def _save(self, batch: Sequence[Outcome]) -> list[Outcome]:
+        """Saves outcomes and returns those that changed something.
+
+        One that the catalog refuses is saved as a failure instead, without the others; raises where that is refused, too.
+        """
+        try:
+            return await self._insist(batch)
+        except Exception as error:
+            if len(batch) > 1:
+                return [saved for outcome in batch for saved in await self._save([outcome])]
+            entry = batch[0].entry
+            log.exception("outcome_refused", source=entry.source, recording_id=entry.recording_id, result=batch[0].event.value)
+            return await self._insist([self._failed(entry, error)])
+
+    async def _insist(self, batch: Sequence[Outcome]) -> list[Outcome]:
+        """Saves as often as it takes: an outcome dropped would be work done twice, an hour's outage many."""
         attempt = 0
         while True:
             try:
-                return await self._catalog.save(batch)
+                late = await self._catalog.save(batch)
+                break
             except errors.CatalogUnavailable as error:
                 attempt += 1
                 log.warning("catalog_unavailable", error=str(error), attempt=attempt)
                 await self._clock.sleep(min(30.0, 2.0**attempt) * (0.5 + self._clock.chance() / 2))
+        for outcome in late:
+            entry = outcome.entry
+            log.warning("outcome_too_late", source=entry.source, recording_id=entry.recording_id, result=outcome.event.value)
+        return [outcome for outcome in batch if outcome not in late]
 
     async def _heartbeat_forever(self) -> None:
         while True:
@@ -234,11 +251,11 @@ class Pump:
             except errors.CatalogUnavailable as error:
                 log.warning("heartbeat_failed", error=str(error))
 
-    async def _drain(self) -> None:
+    async def _drain(self, saver: asyncio.Task[None]) -> None:
         """Waits for what is under way, and until it is saved."""
         if self._tasks:
             await asyncio.wait(set(self._tasks))
-        while self._unsaved:
+        while self._unsaved and not saver.done():
             self.bell.clear()
             await self.bell.wait()
 
