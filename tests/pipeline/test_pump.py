@@ -2,15 +2,9 @@
 
 import asyncio
 from collections import Counter
-from dataclasses import replace
-
-import pytest
 
 from archiver.domain import errors
 from archiver.domain.lifecycle import Event
-from archiver.domain.ports import Abilities
-from archiver.domain.recording import State
-from tests.pipeline.clock import Counted
 from tests.pipeline.fake_provider import FakeProvider, media_bytes, recording
 from tests.pipeline.stage import staged
 
@@ -76,8 +70,8 @@ async def test_hanging_items_leave_the_other_places_to_the_others(sqlite_url):
         items(stage, 24)
         pump = stage.pump(concurrency=16)
         running = asyncio.create_task(stage.work(pump))
-        while len(pump._tasks) < 13:
-            await asyncio.sleep(0)
+        await stage.clock.sleep(1)
+        assert len(pump._tasks) == 13
         await stage.poll()
         pump.bell.set()
         await stage.clock.sleep(24 / 3 * 1.3)
