@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from archiver.domain.errors import ContractBroken, RecordingGone
 from archiver.domain.ports import Listing
 from archiver.domain.recording import Listed, Room
+from archiver.providers import witness
 from archiver.providers.http import LIST, route
 from archiver.providers.rows import UUID, Row
 from archiver.providers.telnyx import Telnyx
@@ -30,6 +31,7 @@ ROUTES = (
     route("recording", "GET", f"{_PATH}/{UUID.pattern}"),
     route("delete", "DELETE", f"{_PATH}/{UUID.pattern}"),
     route("room", "GET", f"/v2/rooms/{UUID.pattern}"),
+    route("sessions", "GET", witness.SESSIONS),
 )
 ENDED = Listing(name="ended", windowed=True)
 PROCESSING = Listing(name="processing", windowed=False)
@@ -87,6 +89,13 @@ class TelnyxRooms:
             raise ContractBroken(f"{self.source}: the record of room {room_id} has no object in data")
         row = Row(data, now=self._clock.now())
         return Room(room_id=room_id.lower(), name=row.text("unique_name"), raw=row.raw)
+
+    async def witness(self, since: datetime, until: datetime) -> list[Mapping[str, Any]]:
+        """Sessions with recording on that ended in [since, until); what an attestation compares the recordings with."""
+        sessions = await witness.telnyx_sessions(self._telnyx.api, self.source, since, until)
+        rooms = {room_id: await self.room(room_id) for room_id in sorted({str(item["room_id"]) for item in sessions})}
+        question = "a session took place with recording on, and no recording of it is listed"
+        return [{"question": question, **item} for item in sessions if witness.recorded(rooms[str(item["room_id"])])]
 
     def open_media(
         self, ref: RecordingRef, rendition: str, *, resume: Resume | None = None

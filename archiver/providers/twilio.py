@@ -63,6 +63,28 @@ async def pages(
         followed.add(asked)
 
 
+async def rows(api: Api, source: str, path: str, query: Sequence[tuple[str, str]], *, key: str) -> list[Mapping[str, Any]]:
+    """All rows of a list as they are, objects only; walked as `pages` does. Raises ProviderError."""
+    found: list[Mapping[str, Any]] = []
+    asked: Sequence[tuple[str, str]] | str = query
+    followed: set[str] = set()
+    while True:
+        payload = await api.get(path, asked)
+        parse_page({**payload, key: []} if isinstance(payload, dict) else payload, key=key, read=_nothing)
+        found += [row for row in payload.get(key) or () if isinstance(row, dict)]
+        following = payload["meta"].get("next_page_url")
+        if not following:
+            return found
+        asked = same_origin_query(api.origin, following, path)
+        if asked in followed:
+            raise ContractBroken(f"{source}: a page of {key} links to one that was read before")
+        followed.add(asked)
+
+
+def _nothing(_row: Any) -> Listed:
+    raise AssertionError("a page without rows has nothing to read")
+
+
 def parse_page(payload: Any, *, key: str, read: Callable[[Any], Listed]) -> Page:
     """One page of a Twilio list; raises ContractBroken for a body without the documented shape.
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from archiver.domain.errors import ContractBroken, LinkExpired, MediaImplausible, MediaUnavailable, RecordingGone
 from archiver.domain.ports import Listing
 from archiver.domain.recording import Listed, ProviderStatus, Room
-from archiver.providers import twilio
+from archiver.providers import twilio, witness
 from archiver.providers.http import LIST, Api, route
 from archiver.providers.media import MediaClient
 from archiver.providers.rows import Row, RowRefused
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 PUBLIC_URL = "https://video.twilio.com"
 PAGE_SIZE = 100  # the most that /v1/Recordings takes
 LONGEST_SESSION = timedelta(hours=24)  # a track that ended in a window may have started this long before it
+INSTANT = "%Y-%m-%dT%H:%M:%SZ"  # in UTC
 _PATH = "/v1/Recordings"
 _SID = re.compile(r"[Rr][Tt][0-9a-fA-F]{32}")
 _ROOM = re.compile(r"RM[0-9a-fA-F]{32}")
@@ -40,6 +41,7 @@ ROUTES = (
     route("media", "GET", f"{_PATH}/{_SID.pattern}/Media"),
     route("delete", "DELETE", f"{_PATH}/{_SID.pattern}"),
     route("room", "GET", f"/v1/Rooms/{_ROOM.pattern}"),
+    route("rooms", "GET", witness.ROOMS),
 )
 ENDED = Listing(name="ended", windowed=True)
 DELETED = Listing(name="deleted", windowed=True)
@@ -113,6 +115,16 @@ class TwilioVideo:
         row = Row(payload, now=self._clock.now())
         return Room(room_id=room_id, name=row.text("unique_name"), raw=row.raw)
 
+    async def witness(self, since: datetime, until: datetime) -> list[Mapping[str, Any]]:
+        """Rooms that were created in [since, until) and are over; what an attestation compares the recordings with."""
+        asked = [
+            ("Status", "completed"),
+            ("DateCreatedAfter", since.strftime(INSTANT)),
+            ("DateCreatedBefore", until.strftime(INSTANT)),
+            ("PageSize", str(witness.TWILIO_PAGE_SIZE)),
+        ]
+        return witness.room_questions(await twilio.rows(self._api, self.source, witness.ROOMS, asked, key="rooms"))
+
     @asynccontextmanager
     async def _opened(self, ref: RecordingRef, rendition: str, resume: Resume | None) -> AsyncIterator[Media]:
         opened = await self._open(ref, rendition, resume)
@@ -179,8 +191,8 @@ def query(listing: Listing, window: Window | None) -> list[tuple[str, str]]:
     deleted = [("Status", "deleted")] if listing.name == DELETED.name else []
     return [
         *deleted,
-        ("DateCreatedAfter", (window.start - LONGEST_SESSION).strftime("%Y-%m-%dT%H:%M:%SZ")),
-        ("DateCreatedBefore", window.end.strftime("%Y-%m-%dT%H:%M:%SZ")),
+        ("DateCreatedAfter", (window.start - LONGEST_SESSION).strftime(INSTANT)),
+        ("DateCreatedBefore", window.end.strftime(INSTANT)),
         ("PageSize", str(PAGE_SIZE)),
     ]
 
