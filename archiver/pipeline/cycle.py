@@ -194,6 +194,9 @@ async def alongside(
             listing.cancel()  # only a stop leaves it unfinished
     except BaseExceptionGroup as failures:
         raise first_of(failures) from None
+    finally:
+        for job in jobs:
+            job.close()  # where a stop came before it began, Python would complain that nobody ever waited for it
 
 
 def first_of(failures: BaseExceptionGroup[BaseException]) -> BaseException:
