@@ -41,7 +41,7 @@ _OF_RECORDING = (
         "container",
         "external_url",
     ),
-    "room_id",
+    *("provider", "room_id", "room_name", "participant_id", "participant_name"),
 )
 ENTRY = (
     sa.select(

@@ -215,6 +215,14 @@ class Abilities:
     notes: tuple[str, ...] = ()  # what an operator should know, one sentence each
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Later:
+    """What can be put on an object after its creation and then really protects it; see `Storage.later`."""
+
+    retention: bool = False
+    hold: bool = False
+
+
 class Storage(Protocol):
     """Where objects lie. Creation never overwrites: where another object stands under the key, ObjectExists is raised."""
 
@@ -270,6 +278,25 @@ class Storage(Protocol):
 
     async def delete(self, key: str, version_id: str) -> None:
         """Deletes exactly one version; raises StorageRefused where a lock or hold forbids it. Never creates a delete marker."""
+
+    async def later(self) -> Later:
+        """What an object that exists can still be given; tried on a canary the first time it is asked.
+
+        Some compatibles take the call for a put and replace the object with its XML, so nothing is tried on a recording.
+        Raises StorageRefused (credentials, bucket), StorageUnavailable.
+        """
+
+    async def extend(self, key: str, version_id: str, lock: Lock) -> None:
+        """Locks a version until `lock.retain_until`, never for less than it is locked already.
+
+        Raises StorageRefused (the store cannot, or the lock would become shorter), ObjectMissing, StorageUnavailable.
+        """
+
+    async def hold(self, key: str, version_id: str, *, on: bool) -> None:
+        """Sets or clears the legal hold of a version; raises StorageRefused (the store has none), ObjectMissing."""
+
+    async def ahead(self) -> float | None:
+        """Seconds by which the store's own clock is ahead of ours, asked now; None where it has none."""
 
     def full_key(self, key: str) -> str:
         """The key with the configured prefix, as users see it."""

@@ -127,7 +127,11 @@ class Entry:
     codec: str = ""
     container: str = ""
     external_url: str = ""
+    provider: str = ""
     room_id: str = ""
+    room_name: str = ""
+    participant_id: str = ""
+    participant_name: str = ""
     key: str = ""
     version_id: str = ""
     size: int | None = None

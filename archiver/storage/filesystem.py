@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING, TypeVar
 
 from archiver.domain.errors import ObjectExists, ObjectMissing, StorageError, StorageRefused, StorageUnavailable
-from archiver.domain.ports import Abilities, NewObject, StoredObject
+from archiver.domain.ports import Abilities, Later, NewObject, StoredObject
 from archiver.storage import file_objects, file_uploads
 from archiver.storage.file_tree import META, Stop, translated
 from archiver.storage.keys import check_key, check_metadata, check_prefix
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
-    from archiver.domain.ports import OpenUpload, Part
+    from archiver.domain.ports import Lock, OpenUpload, Part
 
 Body = bytes | bytearray | memoryview
 T = TypeVar("T")
@@ -159,6 +159,18 @@ class Filesystem:
         if version_id:
             return  # a folder keeps no versions, so that one is gone
         await _in_thread(self._what("delete", key), lambda _stop: file_objects.delete(self._root, key))
+
+    async def later(self) -> Later:
+        return Later()
+
+    async def extend(self, key: str, version_id: str, lock: Lock) -> None:  # noqa: ARG002 - a folder has no way to
+        raise StorageRefused(f"{self._what('retention', key)}: a folder cannot lock objects")
+
+    async def hold(self, key: str, version_id: str, *, on: bool) -> None:  # noqa: ARG002 - a folder has no way to
+        raise StorageRefused(f"{self._what('legal hold', key)}: a folder keeps none; the catalog's own hold protects it")
+
+    async def ahead(self) -> float | None:
+        return None
 
     async def aclose(self) -> None:
         """Nothing stays open."""

@@ -53,7 +53,7 @@ async def probe(requests: Requests, *, token: str, now: Callable[[], datetime]) 
     Raises StorageRefused (credentials, bucket, owner, region; an endpoint that stores other bytes than it is sent),
     StorageUnavailable, StorageFull.
     """
-    there, offset = await _look(requests, now)
+    there, offset = await look(requests, now)
     locks_by_default = await requests.default_retention()
     lock_wanted = requests.settings.object_lock != "off"
     # By the endpoint's own time: retention that ends in its past is refused, whatever our clock says.
@@ -147,7 +147,7 @@ def _lock_notes(canaries: Canaries, around: _Surroundings) -> Iterator[str]:
         yield f"{len(around.kept)} canaries under {FOLDER}/ could not be deleted."
 
 
-async def _look(requests: Requests, now: Callable[[], datetime]) -> tuple[datetime, float]:
+async def look(requests: Requests, now: Callable[[], datetime]) -> tuple[datetime, float]:
     """The endpoint's time and how many seconds it is ahead of ours; ours and 0 where it does not say."""
     before = now()
     reply = await requests.look()
@@ -168,6 +168,6 @@ async def _sweep(requests: Requests, before: datetime) -> None:
         old = [stored async for stored, at in requests.versions(f"{FOLDER}/") if at < before]
         begun = [upload async for upload in requests.uploads(f"{FOLDER}/") if upload.begun_at < before]
     except StorageError:
-        return  # poor endpoints list no versions; what keeps us out altogether is reported by `_look`
+        return  # poor endpoints list no versions; what keeps us out altogether is reported by `look`
     ends = [requests.delete(stored.key, stored.version_id) for stored in old]
     await asyncio.gather(*ends, *(requests.abort(up.key, up.upload_id) for up in begun), return_exceptions=True)

@@ -13,6 +13,7 @@ from archiver.storage.checksums import CRC64NVME
 from archiver.storage.keys import check_prefix
 from archiver.storage.s3_control import Control
 from archiver.storage.s3_errors import S3Refused
+from archiver.storage.s3_locks import Locks
 from archiver.storage.s3_requests import Requests
 from archiver.storage.s3_wire import Wire
 from archiver.storage.unprobed import UNPROBED
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from datetime import datetime
 
-    from archiver.domain.ports import Abilities, NewObject, OpenUpload, Part, StoredObject
+    from archiver.domain.ports import Abilities, Later, Lock, NewObject, OpenUpload, Part, StoredObject
     from archiver.storage.s3_requests import Body
     from archiver.storage.settings import S3Settings
 
@@ -43,6 +44,7 @@ class S3:
         self._control = Control(settings)
         self._wire = Wire(settings, self._control, now)
         self._requests = Requests(settings, self._control, self._wire)
+        self._locks = Locks(self._requests, self._control, token, now)
         self._dialect = Dialect()
         self._abilities: Abilities = UNPROBED
         self._clock_offset: float | None = None
@@ -167,6 +169,18 @@ class S3:
 
     async def delete(self, key: str, version_id: str) -> None:
         await self._requests.delete(key, version_id)
+
+    async def later(self) -> Later:
+        return await self._locks.later()
+
+    async def extend(self, key: str, version_id: str, lock: Lock) -> None:
+        await self._locks.extend(key, version_id, lock)
+
+    async def hold(self, key: str, version_id: str, *, on: bool) -> None:
+        await self._locks.hold(key, version_id, on=on)
+
+    async def ahead(self) -> float:
+        return await self._locks.ahead()
 
     async def aclose(self) -> None:
         await self._wire.aclose()

@@ -34,7 +34,7 @@ def creation_headers(new: NewObject, settings: S3Settings) -> dict[str, str]:
         headers["x-amz-server-side-encryption-aws-kms-key-id"] = settings.kms_key_id
     if new.lock is not None:
         headers["x-amz-object-lock-mode"] = new.lock.mode.upper()
-        headers["x-amz-object-lock-retain-until-date"] = f"{_whole_second(new.lock.retain_until):%Y-%m-%dT%H:%M:%SZ}"
+        headers["x-amz-object-lock-retain-until-date"] = f"{whole_second(new.lock.retain_until):%Y-%m-%dT%H:%M:%SZ}"
     return headers
 
 
@@ -55,7 +55,7 @@ def creation_arguments(new: NewObject, settings: S3Settings, *, algorithm: str) 
         arguments["SSEKMSKeyId"] = settings.kms_key_id
     if new.lock is not None:
         arguments["ObjectLockMode"] = new.lock.mode.upper()
-        arguments["ObjectLockRetainUntilDate"] = _whole_second(new.lock.retain_until)
+        arguments["ObjectLockRetainUntilDate"] = whole_second(new.lock.retain_until)
     return arguments
 
 
@@ -102,7 +102,7 @@ def _hex(value: str) -> str:
     return raw.hex() if len(raw) == 32 else ""
 
 
-def _whole_second(at: datetime) -> datetime:
+def whole_second(at: datetime) -> datetime:
     """Rounded up: a lock may only ever be longer than asked for (invariant I10)."""
     at = at.astimezone(UTC)
     return at if at.microsecond == 0 else at.replace(microsecond=0) + timedelta(seconds=1)

@@ -24,6 +24,8 @@ ACTIONS = {
     "get_bucket_versioning": {"s3:GetBucketVersioning"},
     "get_object_lock_configuration": {"s3:GetBucketObjectLockConfiguration"},
     "delete_object": {"s3:DeleteObject", "s3:DeleteObjectVersion"},
+    "put_object_retention": {"s3:PutObjectRetention"},
+    "put_object_legal_hold": {"s3:PutObjectLegalHold"},
 }
 OPTIONAL = {"list_object_versions"}  # sweeps canaries that stayed behind; where it is refused, the probe goes on without
 BY_WIRE = {"s3:PutObject", "s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket"}  # puts, parts, reads, heads, the first look
