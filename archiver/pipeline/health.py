@@ -36,6 +36,10 @@ class Health:
             return []
         return [name for name in self._sources if self._circuits[name].open_until is None]
 
+    def checkable(self) -> list[str]:
+        """Sources whose stored objects may be verified, which needs the store alone."""
+        return list(self._sources) if self._circuits[STORE].allows(self._clock.now()) else []
+
     def on_trial(self) -> list[str]:
         """Sources whose pause is over and that have not worked since: one attempt at a time is enough to find out."""
         now = self._clock.now()

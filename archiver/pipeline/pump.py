@@ -123,9 +123,8 @@ class Pump:
     async def _claim(self, room: int) -> list[Entry]:
         """Up to `room` entries: of sources that work as many as there are, of sources on trial one at a time."""
         active, trials = self._health.active(), self._health.on_trial()
-        found: list[Entry] = []
-        if active or trials:
-            found += await self._catalog.claim_stored(room, sources=[*active, *trials])
+        checkable = self._health.checkable()
+        found = list(await self._catalog.claim_stored(room, sources=checkable)) if checkable else []
         if active and room > len(found):
             found += await self._catalog.claim(room - len(found), sources=active)
         for source in trials:
