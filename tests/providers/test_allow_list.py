@@ -30,6 +30,7 @@ def test_the_tables_hold_these_requests_and_no_others():
     )
     assert {(route.method, route.path.pattern) for module in MODULES for route in module.ROUTES} == {
         ("GET", "/v2/room_recordings"), ("GET", f"/v2/room_recordings/{uuid}"), ("DELETE", f"/v2/room_recordings/{uuid}"), ("GET", f"/v2/rooms/{uuid}"),
+        ("GET", "/v2/room_sessions"), ("GET", "/v1/Rooms"),
         ("GET", "/v2/recordings"), ("GET", f"/v2/recordings/{call}"), ("DELETE", f"/v2/recordings/{call}"),
         ("GET", "/v1/Recordings"), ("GET", f"/v1/Recordings/{sid}"), ("GET", f"/v1/Recordings/{sid}/Media"), ("DELETE", f"/v1/Recordings/{sid}"),
         ("GET", f"/v1/Rooms/{room}"),
