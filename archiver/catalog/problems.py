@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from archiver.catalog.tables import quarantine, recordings, renditions, slices
+from archiver.catalog.tables import open_at_provider, quarantine, recordings, renditions, slices
 from archiver.config import format_duration, format_instant
 
 if TYPE_CHECKING:
@@ -42,13 +42,13 @@ class Concerns:
         return self.by_source.get(source, Concern())
 
 
-async def concerns(conn: AsyncConnection, sources: Sequence[str]) -> Concerns:
+async def concerns(conn: AsyncConnection, sources: Sequence[str], now: datetime) -> Concerns:
     """Reads failed renditions and open recordings by index, and the two small tables of quarantine and backfilled days."""
     r, c = renditions.c, recordings.c
     parked = r.source.in_(sources), r.state == "failed"
     failed = sa.select(r.source, r.error_kind, sa.func.count()).where(*parked).group_by(r.source, r.error_kind)
-    # Said twice: the index on open recordings serves only a condition that has its own in it, word by word.
-    odd = c.source.in_(sources), sa.text("recordings.status IN ('processing', 'unknown')"), c.status == "unknown"
+    # All have been looked at by now: said, so that SQLite takes the index on open recordings.
+    odd = c.source.in_(sources), open_at_provider, c.looked_at <= now, c.status == "unknown"
     unknown = sa.select(c.source, c.status_raw, sa.func.count()).where(*odd).group_by(c.source, c.status_raw)
     kept = sa.select(quarantine.c.source, sa.func.count()).group_by(quarantine.c.source)
     days = sa.select(slices.c.source).group_by(slices.c.source)

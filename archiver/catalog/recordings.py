@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from archiver.catalog.history import Change, record
 from archiver.catalog.steps import Step, take
-from archiver.catalog.tables import quarantine, recordings, renditions, rooms
+from archiver.catalog.tables import open_at_provider, quarantine, recordings, renditions, rooms
 from archiver.domain import lifecycle
 from archiver.domain.lifecycle import Event
 from archiver.domain.recording import Listed, ProviderStatus, RecordingRef, Rejected, State
@@ -245,7 +245,7 @@ async def take_open(tx: Tx, source: str, limit: int) -> list[RecordingRef]:
     c = recordings.c
     query = (
         sa.select(c.id, c.recording_id, c.room_id)
-        .where(c.source == source, c.status.in_(["processing", "unknown"]), c.looked_at < tx.now)
+        .where(c.source == source, open_at_provider, c.looked_at < tx.now)
         .order_by(c.looked_at)
         .limit(limit)
     )

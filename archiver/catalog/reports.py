@@ -117,7 +117,7 @@ async def status(conn: AsyncConnection, now: datetime, configured: Sequence[Conf
     oldest = await oldest_unarchived(conn, now)
     pace = await paces(conn, now)
     rows = {row.source: row for row in (await conn.execute(sa.select(sources))).all()}
-    found = await concerns(conn, await sources_listed(conn))
+    found = await concerns(conn, await sources_listed(conn), now)
     wanted = {item.name: item for item in configured}
     names = [*wanted, *sorted((rows.keys() | counts.keys()) - wanted.keys())]
     parts: list[dict[str, Any]] = []

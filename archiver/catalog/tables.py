@@ -135,8 +135,15 @@ recordings = sa.Table(
 sa.Index("ix_recordings_source_ended_at", recordings.c.source, recordings.c.ended_at)
 sa.Index("ix_recordings_recording_id", recordings.c.recording_id)
 sa.Index("ix_recordings_source_room_id", recordings.c.source, recordings.c.room_id)
-_open = recordings.c.status.in_(["processing", "unknown"])
-sa.Index("ix_recordings_open", recordings.c.source, recordings.c.looked_at, sqlite_where=_open, postgresql_where=_open)
+# Literals, here and in queries: SQLite does not see that a list of parameters implies the index's condition.
+open_at_provider = recordings.c.status.in_([sa.literal_column("'processing'"), sa.literal_column("'unknown'")])
+sa.Index(
+    "ix_recordings_open",
+    recordings.c.source,
+    recordings.c.looked_at,
+    sqlite_where=open_at_provider,
+    postgresql_where=open_at_provider,
+)
 
 _unmanifested = recordings.c.manifest.is_(None)
 sa.Index("ix_recordings_unmanifested", recordings.c.id, sqlite_where=_unmanifested, postgresql_where=_unmanifested)
