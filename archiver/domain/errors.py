@@ -26,7 +26,8 @@
         ├── CatalogUnavailable   T
         ├── CatalogHeld                another daemon has the SQLite file
         ├── SchemaMismatch             newer or older than the program
-        └── StaleEntry                 someone else changed the row first
+        ├── StaleEntry                 someone else changed the row first
+        └── HistoryForked              the sealed history is not this catalog's      exit 4
 
 `T` marks `Transient`: worth trying again unchanged.
 """
@@ -156,3 +157,7 @@ class SchemaMismatch(CatalogError):
 
 class StaleEntry(CatalogError):
     """A row was changed by somebody else since it was read; nothing was written."""
+
+
+class HistoryForked(CatalogError):
+    """The history sealed in the archive and the one in the catalog are not the same; nothing was overwritten."""

@@ -1,0 +1,52 @@
+"""Canonical JSON (RFC 8785), so that anybody computes the same digest of the same facts."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import rfc8785
+
+_LARGEST = 2**53 - 1  # of an integer that every JSON reader keeps exactly
+_encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+
+
+def canonical(value: Any) -> bytes:
+    """The canonical form. What JSON cannot carry exactly (huge integers, infinities, half characters) becomes its text.
+
+    Python's own encoder writes the same bytes in a seventh of the time wherever no number has a fraction and no name of a field
+    is foreign; a million lines of history are checked within a minute because of it.
+    """
+    if _plain(value):
+        try:
+            return _encode(value).encode()
+        except UnicodeEncodeError:
+            pass
+    return rfc8785.dumps(_carried(value))
+
+
+def _plain(value: Any) -> bool:
+    """Whether Python's encoder is canonical here: fractions are written otherwise, and names sort by UTF-16."""
+    kind = type(value)
+    if kind is str or value is None or kind is bool:
+        return True
+    if kind is int:
+        return bool(-_LARGEST <= value <= _LARGEST)
+    if kind is dict:
+        return all(type(name) is str and name.isascii() for name in value) and all(map(_plain, value.values()))
+    return kind is list and all(map(_plain, value))
+
+
+def _carried(value: Any) -> Any:
+    if isinstance(value, str):
+        return str(value).encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) <= _LARGEST else str(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, dict):
+        return {_carried(str(name)): _carried(item) for name, item in value.items()}
+    return [_carried(item) for item in value] if isinstance(value, list | tuple) else value
