@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from archiver.domain import errors
+from archiver.domain.recording import State
 from archiver.pipeline.pump import LONGEST_NAP
 
 if TYPE_CHECKING:
@@ -118,9 +119,14 @@ class Enough:
             return True
         try:
             soonest = await self._soonest()
+            return (soonest is None or soonest > WAITED_FOR) and not await self._others_at_work()
         except errors.CatalogUnavailable:
             return False
-        return soonest is None or soonest > WAITED_FOR
+
+    async def _others_at_work(self) -> bool:
+        """Whether other processes, the daemon for one, still have claims: what they make of them belongs to this run's answer."""
+        counts = await self._catalog.counts()
+        return any(counts.get(source, {}).get(State.TRANSFERRING.value) for source in self._sources)
 
     async def _soonest(self) -> float | None:
         """Seconds until the first thing can be done: it is due then, and nobody is paused that it needs."""
