@@ -13,8 +13,10 @@ from tests.web.seeds import CALLS, ROOMS, VIDEO
 
 async def all_of(site, query: str = "", *, limit: int = 7) -> list[dict]:
     """Everything that the API lists, page by page."""
-    found, path = [], f"/api/v1/recordings?limit={limit}{query}"
+    found, asked, path = [], set(), f"/api/v1/recordings?limit={limit}{query}"
     while path:
+        assert path not in asked, "the pages go round in a circle"
+        asked.add(path)
         document = await site.json(path)
         assert document["schema"] == "archiver.recordings/1"
         assert len(document["items"]) <= limit
@@ -96,8 +98,10 @@ async def test_names_of_strangers_travel_as_ascii(month):
 
 async def ids_on(site, path: str) -> list[str]:
     """Every recording of a list for people, page by page."""
-    found = []
+    found, asked = [], set()
     while path:
+        assert path not in asked, "the pages go round in a circle"
+        asked.add(path)
         page = (await site.get(path)).text
         found += re.findall(r'class="id" href="/recordings/[^/]+/([^"]+)"', page)
         more = re.search(r'rel="next" href="([^"]+)"', page)
