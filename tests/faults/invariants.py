@@ -33,6 +33,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from botocore.exceptions import ClientError
 
 from archiver.catalog import consistency, invariants, reports, work
 from archiver.catalog.tables import ledger, metadata, recordings, renditions, superseded
@@ -78,7 +79,7 @@ async def check_invariants(
     if at_rest:
         found += [*_ended(rows), *await _uploads(storage, rows)]
     if bucket is not None:
-        found += await asyncio.to_thread(_behind_our_back, bucket, rows, at_rest=at_rest)
+        found += await asyncio.to_thread(_behind_our_back, bucket, at_rest=at_rest)
     return found
 
 
@@ -184,14 +185,18 @@ async def _uploads(storage: Any, rows: _Rows) -> list[Violation]:
     ]
 
 
-def _behind_our_back(bucket: Any, rows: _Rows, *, at_rest: bool) -> list[Violation]:
-    """What the server itself says of the bucket: versions, delete markers, uploads."""
+def _behind_our_back(bucket: Any, *, at_rest: bool) -> list[Violation]:
+    """What the server itself says of the bucket: versions, delete markers, uploads. A poor one has none of the first two."""
     found, versions = [], Counter[str]()
-    for page in bucket.client.get_paginator("list_object_versions").paginate(Bucket=bucket.name):
-        versions.update(item["Key"] for item in page.get("Versions", ()))
-        found += [
-            Violation(law="I12 marker", thing=item["Key"], says="a delete marker") for item in page.get("DeleteMarkers", ())
-        ]
+    try:
+        for page in bucket.client.get_paginator("list_object_versions").paginate(Bucket=bucket.name):
+            versions.update(item["Key"] for item in page.get("Versions", ()))
+            found += [
+                Violation(law="I12 marker", thing=item["Key"], says="a delete marker") for item in page.get("DeleteMarkers", ())
+            ]
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "NotImplemented":
+            raise
     found += [Violation(law="I8 versions", thing=key, says=f"{n} versions") for key, n in versions.items() if n > 1]
     if at_rest:
         for page in bucket.client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket.name):

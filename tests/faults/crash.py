@@ -1,0 +1,305 @@
+"""The crash sweep: a flow killed at every instant, restarted, and held to every law (reliability.md, KX and G2).
+
+    python -m tests.faults.crash multipart --database postgresql --store file --at 137       one point, told in detail
+    python -m tests.faults.crash multipart                                                   every point of a flow
+
+A point is a resumption of a task, an SQL statement (before it; for COMMIT also behind it), or a call of the store (before it, and
+when it is done and not yet answered). With --lose nobody is killed there: the connection breaks instead, before the effect or
+behind it. `--at 40,12` kills the process that recovers from the first kill, at its 12th instant.
+"""
+
+import argparse
+import contextlib
+import shutil
+import sys
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+
+import psycopg
+import structlog
+
+from archiver.catalog import schema
+from archiver.catalog.tables import metadata
+from archiver.config import load
+from archiver.domain.errors import ArchiverError
+from archiver.domain.invariants import Violation
+from archiver.pipeline.sweep import sweep
+from archiver.storage.filesystem import Filesystem
+from tests.faults.crash_flows import FLOWS, PART, SOURCE, Provider, Stage, sync
+from tests.faults.crash_ports import Driver, MortalDatabase
+from tests.faults.crash_process import Life, crash_loop
+from tests.faults.invariants import check_invariants
+from tests.faults.virtual_time import SimClock
+from tests.pipeline.memory_store import STRICT, MemoryStore
+from tests.testbed.postgres import postgres
+from tests.testbed.scratch import scratch
+
+SECRET = "KEY0123456789abcdefCANARY"
+CONFIGURATION = f"""
+[catalog]
+url = "sqlite:////nowhere/catalog.db"
+[storage]
+url = "file:///nowhere"
+[transfer]
+concurrency = 3
+[[source]]
+name = "{SOURCE}"
+provider = "telnyx-rooms"
+api_key = "{SECRET}"
+"""
+LEASES = 60.0  # virtual seconds that a restart on another machine may take longer: it has to wait for the leases of the dead
+ROUNDS = 20  # of sync until nothing is due any more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One trial: the instants at which the first process dies, then the one that recovers, …"""
+
+    flow: str
+    database: str = "sqlite"
+    store: str = "memory"
+    at: tuple[int, ...] = ()
+    lose: bool = False
+    elsewhere: bool = False  # the next process runs on another machine
+
+    def __str__(self):
+        more = f"{' --lose' if self.lose else ''}{' --elsewhere' if self.elsewhere else ''}"
+        at = ",".join(map(str, self.at))
+        return f"python -m tests.faults.crash {self.flow} --database {self.database} --store {self.store} --at {at}{more}"
+
+
+@dataclass(slots=True, kw_only=True)
+class Trial:
+    """What came of it. `struck` names the instants of the kills; `instants` are those of the last process that could be killed."""
+
+    case: Case
+    struck: list[str] = field(default_factory=list)
+    instants: list[str] = field(default_factory=list)
+    violations: list[Violation] = field(default_factory=list)
+
+    @property
+    def reached(self):
+        """Whether every kill took place."""
+        return len(self.struck) == len(self.case.at)
+
+    def __str__(self):
+        told = "\n".join(f"    {violation}" for violation in self.violations)
+        return f"{self.case}\n  killed at: {' | '.join(self.struck)}\n{told}"
+
+
+class Place:
+    """Where trials happen, one after the other: SQLite in a folder and, where a server is given, PostgreSQL."""
+
+    def __init__(self, folder, url=""):
+        self._folder = Path(folder)
+        self._template, self._catalog = self._folder / "template.db", self._folder / "catalog.db"
+        schema.upgrade_now(f"sqlite:///{self._template}")
+        configuration = self._folder / "archiver.toml"
+        configuration.touch(mode=0o600)
+        configuration.write_text(CONFIGURATION)
+        self.settings = load(configuration, {}, {})
+        self._drivers = {"sqlite": Driver(f"sqlite:///{self._catalog}")}
+        if url:
+            schema.upgrade_now(url)
+            self._drivers["postgresql"] = Driver(url)
+
+    @contextlib.contextmanager
+    def stage(self, case):
+        """The stage of one trial, with an empty catalog."""
+        flow, driver, archive = FLOWS[case.flow], self._drivers[case.database], self._folder / "archive"
+        clock = SimClock(f"store {case.flow}")
+        memory = case.store == "memory"
+        store = (
+            MemoryStore(PART, abilities=flow.abilities or STRICT, clock=clock)
+            if memory
+            else Filesystem(archive, PART, clock.token)
+        )
+        provider = Provider()
+        flow.stock(provider)
+        self._empty(case.database)
+        yield Stage(driver=driver, store=store, provider=provider, seed=case.flow, settings=self.settings)
+        shutil.rmtree(archive, ignore_errors=True)
+
+    def _empty(self, database):
+        if database == "postgresql":
+            with psycopg.connect(self._drivers[database].url, autocommit=True) as conn:
+                conn.execute("; ".join(f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables)))
+            return
+        for left in self._folder.glob("catalog.db*"):
+            left.unlink()
+        shutil.copyfile(self._template, self._catalog)
+
+
+def attempt(place, case):
+    """Runs one trial; its violations are empty when every law holds."""
+    said = []
+    before = structlog.get_config()
+    structlog.configure(processors=[lambda _logger, _level, line: _keep(said, line)], cache_logger_on_first_use=False)
+    try:
+        with place.stage(case) as stage, crash_loop() as runner:
+            trial = runner.run(_trial(stage, case))
+            trial.violations += runner.run(_verdict(stage, case, "\n".join(said)))
+    finally:
+        structlog.configure(**before)
+    return trial
+
+
+def _keep(said, line):
+    said.append(str(line))
+    raise structlog.DropEvent
+
+
+async def _trial(stage, case):
+    trial = Trial(case=case)
+    flow = FLOWS[case.flow]
+    for number, at in enumerate(case.at or (None,)):
+        life = Life(kill_at=at, lose=case.lose)
+
+        async def run(life=life, first=number == 0):
+            if not first:
+                life.arm()
+            async with stage.process(life) as app:
+                if first:
+                    await flow.before(stage, app)
+                life.arm()
+                await (flow.act if first else flow.again or sync)(stage, app)
+
+        try:
+            await life.run(run())
+        except ArchiverError:
+            if not case.lose:
+                raise
+        trial.instants = life.instants
+        if life.struck:
+            trial.struck.append(life.struck)
+    trial.violations += await _recover(stage, case)
+    return trial
+
+
+async def _recover(stage, case):
+    """A new process works until nothing is due; a day later it sweeps. Says where that took too long."""
+    found = []
+
+    async def run(life):
+        async with stage.process(life, host="there" if case.elsewhere else "here") as app:
+            began = app.clock.monotonic()
+            for _ in range(ROUNDS):
+                await (FLOWS[case.flow].again or sync)(stage, app)
+                due = await app.catalog.next_due(sources=[SOURCE])
+                if due is None and not (await app.catalog.counts()).get(SOURCE, {}).get("transferring"):
+                    break
+                await app.clock.sleep(due or 5)
+            took = app.clock.monotonic() - began
+            most = FLOWS[case.flow].patience + LEASES * case.elsewhere
+            if took > most and not case.lose:
+                found.append(
+                    Violation(law="G12 restart", thing=case.flow, says=f"{took:.0f} s until all was done, at most {most:.0f}")
+                )
+            await app.clock.sleep(timedelta(hours=25).total_seconds())
+            await sweep(storage=app.storage, catalog=app.catalog, clock=app.clock)
+
+    life = Life()
+    await life.run(run(life))
+    return found
+
+
+async def _verdict(stage, case, said):
+    """Every law, and what this flow promises besides."""
+    flow = FLOWS[case.flow]
+    left = {upload.upload_id: upload.key async for upload in stage.store.uploads()}
+    found = [Violation(law="I18 foreign", thing=upload, says="was aborted") for upload in stage.foreign if upload not in left]
+    for upload in stage.foreign:
+        await stage.store.abort(left.get(upload, "x"), upload)
+    clock = SimClock("verdict")
+    async with MortalDatabase(stage.driver, clock=clock.now, life=Life()) as database:
+        found += await check_invariants(
+            database, stage.store, stage.truth(), now=clock.now(), texts={"the log": said}, secrets=[SECRET]
+        )
+        found += await _endings(database, stage, flow)
+    if flow.refetched is not None and not case.lose:
+        for name, served in stage.served.items():
+            most = len(stage.provider.files[name].body) + flow.refetched * len(case.at)
+            if served > most:
+                found.append(Violation(law="refetched", thing=name[0], says=f"{served} bytes served, at most {most} needed"))
+    return found
+
+
+async def _endings(database, stage, flow):
+    import sqlalchemy as sa
+
+    from archiver.catalog.tables import recordings, renditions
+
+    query = sa.select(recordings.c.recording_id, renditions.c.state, renditions.c.error)
+    async with database.read() as conn:
+        rows = (await conn.execute(query.join(renditions, renditions.c.recording_pk == recordings.c.id))).all()
+    wanted = {
+        name: flow.ends.get(name, "waiting" if name == "busy" and ("busy", "media") not in stage.provider.files else "verified")
+        for name in stage.provider.ever
+    }
+    return [
+        Violation(law="ending", thing=row.recording_id, says=f"{row.state}, must be {wanted[row.recording_id]} ({row.error})")
+        for row in rows
+        if row.state != wanted[row.recording_id]
+    ]
+
+
+def points(place, case):
+    """How many instants the last process of a case goes through when nobody kills it."""
+    return len(attempt(place, case).instants)
+
+
+def sweep_flow(place, case, *, chosen=None, tell=lambda _trial: None):
+    """Kills (or breaks) a flow at every instant, or at the `chosen` ones; returns what was tried and what broke a law."""
+    count = points(place, case)
+    tried = Counter()
+    broken = []
+    for at in range(1, count + 1) if chosen is None else chosen(count):
+        trial = attempt(place, replace(case, at=(*case.at, at)))
+        if not trial.reached:
+            continue
+        tried[kind(trial.struck[-1])] += 1
+        tell(trial)
+        if trial.violations:
+            broken.append(trial)
+    return tried, broken
+
+
+def kind(instant):
+    """`resume`, `sql before`, `sql after`, `store before`, …"""
+    words = instant.split()
+    return words[0] if words[0] == "resume" else " ".join(words[:2])
+
+
+def main(words=None):
+    """Exit code 1 where a law broke."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.crash", description=__doc__.splitlines()[0])
+    parser.add_argument("flow", choices=[*FLOWS, "all"])
+    parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
+    parser.add_argument("--store", choices=["memory", "file"], default="memory")
+    parser.add_argument("--at", type=lambda text: tuple(int(word) for word in text.split(",")), default=())
+    parser.add_argument("--lose", action="store_true", help="connections break instead of the process")
+    parser.add_argument("--elsewhere", action="store_true", help="the next process runs on another machine")
+    given = parser.parse_args(words)
+    facts = {"database": given.database, "store": given.store, "lose": given.lose, "elsewhere": given.elsewhere}
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(scratch("crash", in_memory=True))
+        url = stack.enter_context(stack.enter_context(postgres()).database()) if given.database == "postgresql" else ""
+        place = Place(folder, url)
+        broken = []
+        for flow in FLOWS if given.flow == "all" else [given.flow]:
+            case = Case(flow=flow, at=given.at, **facts)
+            if given.at:
+                trial = attempt(place, case)
+                print(trial)
+                broken += [trial] if trial.violations else []
+                continue
+            tried, found = sweep_flow(place, case)
+            print(f"{flow}: {tried.total()} points tried, {len(found)} broke a law: {dict(tried)}", *found, sep="\n", flush=True)
+            broken += found
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,254 @@
+"""The flows that are killed everywhere, each on a small stage: what the provider holds, what came before, what must be in the end."""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+from archiver.app import App, goodbye
+from archiver.catalog.catalog import SqlCatalog
+from archiver.catalog.leases import Worker
+from archiver.domain.errors import ArchiverError
+from archiver.domain.ports import NewObject
+from archiver.pipeline import backfill, cycle
+from archiver.pipeline.health import Health
+from archiver.pipeline.sweep import sweep
+from archiver.telemetry import Metrics
+from tests.faults.crash_ports import Driver, MortalDatabase, MortalProvider, MortalStore
+from tests.faults.truth import Truth
+from tests.faults.virtual_time import START, SimClock
+from tests.pipeline.fake_provider import FakeProvider, media_bytes, processing, recording
+from tests.pipeline.memory_store import POOR
+
+PART = 1000
+SOURCE = "rooms"
+NOBODY = 2**22 + 1  # above the largest pid of Linux: a worker of this pid is dead
+DAY = timedelta(days=1)
+
+
+class Provider(FakeProvider):
+    """One that remembers everything it ever listed and every content it ever had."""
+
+    def __init__(self):
+        super().__init__(source=SOURCE)
+        self.ever = set()
+        self.earlier = {}
+
+    def put(self, *items):
+        super().put(*items)
+        self.ever |= {item.recording_id for item in items}
+
+
+@dataclass
+class Stage:
+    """What outlives every process: the provider, the database, the store. `served` counts the bytes of media handed out."""
+
+    driver: Driver
+    store: object
+    provider: Provider
+    seed: str
+    settings: object
+    served: Counter = field(default_factory=Counter)
+    processes: int = 0
+    foreign: list = field(default_factory=list)  # uploads that are not ours, and must be left alone
+
+    @contextlib.asynccontextmanager
+    async def process(self, life, *, host="here"):
+        """The program's App over this stage, in one process."""
+        self.processes += 1
+        clock = SimClock(f"{self.seed} {self.processes}")
+        self.provider.clock = clock
+        name = f"sync@{host}:{self.processes}"
+        worker = Worker(name=name, host=host, pid=NOBODY + self.processes, born=1, command="sync")
+        async with contextlib.AsyncExitStack() as stack:
+            database = await stack.enter_async_context(MortalDatabase(self.driver, clock=clock.now, life=life))
+            catalog = SqlCatalog(database, worker)
+            await catalog.enter()
+            stack.push_async_callback(goodbye, catalog)
+            yield App(
+                settings=self.settings,
+                clock=clock,
+                database=database,
+                catalog=catalog,
+                storage=MortalStore(self.store, life),
+                providers={SOURCE: MortalProvider(self.provider, life, self.served)},
+                metrics=Metrics(version="1", sources=[SOURCE]),
+                health=Health(clock, [SOURCE]),
+            )
+
+    def truth(self):
+        """What the provider listed and held."""
+        truth = Truth(listed={(SOURCE, recording_id) for recording_id in self.provider.ever})
+        for (recording_id, rendition), file in self.provider.files.items():
+            truth.add(SOURCE, recording_id, rendition, file.body)
+            for body in self.provider.earlier.get(recording_id, ()):
+                truth.add(SOURCE, recording_id, rendition, body)
+        return truth
+
+
+Act = Callable[[Stage, App], Awaitable[None]]
+
+
+async def nothing(_stage, _app):
+    """No preparation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flow:
+    """`before` runs unharmed in the process that is then killed in `act`. `ends` are the states renditions must end in, `verified`
+    where none is named; `refetched` bounds the bytes that a kill may make the provider send again. `patience` is the virtual time in
+    which a restart on the same machine has to be done with everything (G12).
+    """
+
+    act: Act
+    stock: Callable[[Provider], None]
+    before: Act = nothing
+    ends: dict = field(default_factory=dict)
+    abilities: object = None
+    refetched: int | None = None
+    patience: float = 5.0
+    again: Act | None = None  # what a restart does; a full cycle where not said
+
+
+# -- what the provider holds
+
+
+def _moment(days=0.0):
+    return START - timedelta(days=days, hours=1)
+
+
+def _hold(provider, recording_id, size, *, days=0.0, etag='"one"', **facts):
+    provider.put(recording(recording_id, ended_at=_moment(days), **facts))
+    provider.has(recording_id, media_bytes(size, recording_id), etag=etag)
+
+
+def _small(provider):
+    _hold(provider, "r1", 300)
+    _hold(provider, "r2", 700)
+
+
+def _listed(provider):
+    """More than a page, in two rooms, one still processing, one bad row; what stood there before goes or completes."""
+    provider.page_size = 3
+    for number in range(5):
+        _hold(provider, f"r{number}", 200 + number, room_id=f"room{number % 2}")
+    provider.put(processing("busy"))
+    provider.rooms = {"room0": "the first room"}
+
+
+def _large(provider):
+    _hold(provider, "r1", 3 * PART + 400)
+
+
+def _large_weak(provider):
+    _hold(provider, "r1", 3 * PART + 400, etag="")
+
+
+def _history(provider):
+    for days in (4, 5, 6):
+        _hold(provider, f"r{days}", 100 * days, days=days)
+
+
+def _change(provider, recording_id, size, **facts):
+    """Other content under the same id, as a list tells of it."""
+    old = provider.files[recording_id, "media"].body
+    provider.earlier.setdefault(recording_id, []).append(old)
+    provider.put(replace(provider.listed[recording_id], size=size, **facts))
+    provider.has(recording_id, media_bytes(size, f"{recording_id} again"), etag='"two"')
+
+
+# -- what is done
+
+
+async def _poll(_stage, app):
+    await cycle.poll(app.discovery(SOURCE), SOURCE, catalog=app.catalog, health=app.health, clock=app.clock, wait=True)
+
+
+async def _pump(_stage, app):
+    async def idle():
+        return True
+
+    await app.pump().run(until=idle)
+
+
+async def sync(_stage, app):
+    await cycle.sync(
+        discoveries=app.discoveries(),
+        pump=app.pump(),
+        catalog=app.catalog,
+        health=app.health,
+        clock=app.clock,
+        tally=app.tally(),
+        stop=asyncio.Event(),
+    )
+
+
+async def _backfill(_stage, app):
+    plan = await backfill.plan(app.catalog, SOURCE, since=START - 7 * DAY, until=START - 3 * DAY)
+    run = backfill.Backfill(
+        discoveries=app.discoveries(), pump=app.pump(), catalog=app.catalog, health=app.health, clock=app.clock, tally=app.tally()
+    )
+    await run.run([plan], stop=asyncio.Event())
+
+
+async def _sweep(_stage, app):
+    await sweep(storage=app.storage, catalog=app.catalog, clock=app.clock)
+
+
+async def _shift(stage, app):
+    """A first poll, and then the provider's list is another one."""
+    await _poll(stage, app)
+    provider = stage.provider
+    provider.listed.pop("r0")
+    provider.files.pop(("r0", "media"))
+    _hold(provider, "r9", 333)
+    provider.put(recording("busy", ended_at=_moment()))
+    provider.has("busy", media_bytes(444, "busy"))
+
+
+async def _store_only(stage, app):
+    """Everything stored, nothing verified yet."""
+    await _poll(stage, app)
+    transfer = app.pump()._transfer
+    entries = await app.catalog.claim(10, sources=[SOURCE])
+    await app.catalog.save([await transfer.archive(entry) for entry in entries])
+
+
+async def _other_content(stage, app):
+    """Everything archived, and then the provider lists other content for all of it; one of them twice, back to the first."""
+    await sync(stage, app)
+    _change(stage.provider, "r1", 350)
+    _change(stage.provider, "r2", 3 * PART + 50)
+    await _poll(stage, app)
+
+
+async def _leave_uploads(stage, app):
+    """Unfinished uploads of a day ago: of a cut download, one begun in the instant before a crash, and a foreign one."""
+    await _poll(stage, app)
+    stage.provider.files["r1", "media"].cut = [1500, 1500, 1500, 1500, 1500, 1500, 1500]
+    (entry,) = await app.catalog.claim(1, sources=[SOURCE])
+    with contextlib.suppress(ArchiverError):
+        await app.pump()._transfer.archive(entry)
+    await app.catalog.hand_back()
+    stage.provider.files["r1", "media"].cut = []
+    day = f"{_moment():%Y/%m/%d}"
+    for key in (f"{SOURCE}/{day}/r1/media.ogg", "somebody/else"):
+        new = NewObject(key=key, content_type="audio/ogg", metadata={})
+        stage.foreign += [await stage.store.begin(new)] if "else" in key else []
+        await stage.store.begin(new) if "else" not in key else None
+    await app.clock.sleep(25 * 3600)
+
+
+FLOWS = {
+    "poll": Flow(act=_poll, stock=_listed, before=_shift, ends={"r0": "lost"}, patience=15.0),
+    "small": Flow(act=_pump, stock=_small, before=_poll, refetched=300 + 700),
+    "multipart": Flow(act=_pump, stock=_large, before=_poll, refetched=PART + 256),
+    "multipart-weak": Flow(act=_pump, stock=_large_weak, before=_poll),
+    "verify": Flow(act=_pump, stock=_small, before=_store_only, abilities=POOR, refetched=0),
+    "changed": Flow(act=_pump, stock=_small, before=_other_content),
+    "backfill": Flow(act=_backfill, stock=_history, again=_backfill),
+    "sweep": Flow(act=_sweep, stock=_large, before=_leave_uploads),
+    "sync": Flow(act=sync, stock=_listed),
+}

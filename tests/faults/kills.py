@@ -1,0 +1,203 @@
+"""The real program killed by SIGKILL at random moments, and started again: `sync` and `run`, each catalog, each kind of store (KX).
+
+    python -m tests.faults.kills --seed 7 --kills 50 --database postgresql --store localstack
+
+An episode is one catalog and one archive: a few dozen recordings, some of several parts, some eight kills, then a run that must get
+to work at once and end with everything archived, and the verdict on every law. Half of the moments are instants of time, half are
+places in the program's work: the n-th request that the providers see.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import random
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+
+from archiver.simulator.behaviour import Behaviour
+from tests.faults.arena import Arena, Store, migrated, steady_world
+from tests.faults.zygote import Zygote
+from tests.testbed.localstack import localstack
+from tests.testbed.postgres import postgres
+from tests.testbed.rclone_s3 import rclone_s3
+from tests.testbed.scratch import scratch
+
+KILLS = 8  # in one episode
+LONGEST = 3.0  # seconds from a start to its kill
+REQUESTS = 120  # or this many requests at most
+DATABASES, STORES = ("sqlite", "postgresql"), ("file", "rclone", "localstack")
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """What a campaign tried. `when` counts what the program had said last when it died."""
+
+    kills: int = 0
+    too_late: int = 0  # the run had ended by itself
+    episodes: int = 0
+    when: Counter = field(default_factory=Counter)
+    violations: list[str] = field(default_factory=list)
+
+    def add(self, other):
+        """Takes in what another part of the campaign tried."""
+        for name in ("kills", "too_late", "episodes"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.when += other.when
+        self.violations += other.violations
+
+    def __str__(self):
+        said = ", ".join(f"{n} after {event}" for event, n in self.when.most_common(8))
+        return f"{self.kills} kills in {self.episodes} episodes ({said}): {len(self.violations)} violations"
+
+
+class Servers:
+    """What catalogs and archives are made on; started when first asked for."""
+
+    def __init__(self, stack, *, postgres_server=None, s3_servers=None):
+        self._stack = stack
+        self._postgres = postgres_server
+        self._s3 = dict(s3_servers or {})
+
+    def catalog(self, kind, folder):
+        """The URL of a migrated, empty catalog."""
+        if kind == "sqlite":
+            return migrated(f"sqlite:///{folder}/catalog.db")
+        if self._postgres is None:
+            self._postgres = self._stack.enter_context(postgres())
+        return self._stack.enter_context(self._postgres.database(self._postgres.template("kills", migrated)))
+
+    def store(self, kind, folder):
+        """An empty archive."""
+        if kind == "file":
+            return Store(url=f"file://{folder}/archive")
+        if kind not in self._s3:
+            self._s3[kind] = self._stack.enter_context({"localstack": localstack, "rclone": rclone_s3}[kind]())
+        bucket = self._s3[kind].new_bucket()
+        return Store(url=f"{bucket.url}/archive", endpoint=bucket.endpoint_url, bucket=bucket)
+
+
+async def episode(folder, seed, *, database, store, servers, zygote, kills=KILLS, recordings=36, tally):
+    """One catalog and one archive through several kills, to the verdict."""
+    rng = random.Random(f"kills {seed} {database} {store}")
+    world = steady_world(seed, recordings, large=3)
+    folder.mkdir(parents=True)
+    opened = Arena.opened(
+        folder,
+        catalog=servers.catalog(database, folder),
+        store=servers.store(store, folder),
+        world=world,
+        zygote=zygote,
+        behaviour=Behaviour(latency=0.005, media_rate=20 * 2**20),
+    )
+    async with opened as arena:
+        for _ in range(kills):
+            await _kill_one(arena, rng, tally)
+        codes = await arena.finish()
+        found = [str(violation) for violation in await arena.verdict()]
+        if codes[-1] != 0:
+            found.append(f"the last sync ended with {codes}")
+    tally.episodes += 1
+    command = f"python -m tests.faults.kills --seed {seed} --kills {kills} --database {database} --store {store}"
+    tally.violations += [f"{command}\n    {text}" for text in found]
+    return found
+
+
+async def _kill_one(arena, rng, tally):
+    before = arena.log.stat().st_size if arena.log.exists() else 0
+    run = await arena.start(rng.choice(["sync", "run"]))
+    if rng.random() < 0.5:
+        await _either(run, asyncio.sleep(LONGEST * rng.random() ** 2))
+    else:
+        await _either(run, _requests(arena.simulation, rng.randint(1, REQUESTS)))
+    if run.over:
+        tally.too_late += 1
+    code = await run.kill()
+    tally.kills += code == -9
+    tally.when[_last_event(arena, before)] += 1
+
+
+async def _either(run, moment):
+    """Until the moment has come, or the run has ended by itself."""
+    waits = [asyncio.ensure_future(moment), asyncio.ensure_future(run.ended())]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+    await asyncio.gather(*waits, return_exceptions=True)
+
+
+async def _requests(simulation, count):
+    wanted = len(simulation.audit) + count
+    for _ in range(int(LONGEST / 0.002)):
+        if len(simulation.audit) >= wanted:
+            return
+        await asyncio.sleep(0.002)
+
+
+def _last_event(arena, since):
+    with arena.log.open("rb") as file:
+        file.seek(since)
+        lines = file.read().splitlines()
+    for line in reversed(lines):
+        with contextlib.suppress(ValueError):
+            return json.loads(line).get("event", "?")
+    return "nothing"
+
+
+async def campaign(seed, kills, *, database, store, folder, servers, tally=None, tell=print):
+    """Episodes until that many kills have been made; returns the tally."""
+    tally = tally or Tally()
+    number = 0
+    async with Zygote.opened() as zygote:
+        while tally.kills + tally.too_late < kills:
+            number += 1
+            least = min(KILLS, kills - tally.kills - tally.too_late)
+            found = await episode(
+                folder / f"{database}-{store}-{number}",
+                seed + number - 1,
+                database=database,
+                store=store,
+                servers=servers,
+                zygote=zygote,
+                kills=least,
+                tally=tally,
+            )
+            tell(f"{database}, {store}, seed {seed + number - 1}: {len(found)} violations", *found)
+    return tally
+
+
+async def _campaigns(given):
+    total = Tally()
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(scratch("kills", in_memory=True))
+        servers = Servers(stack)
+        pairs = [(d, s) for d in given.database or DATABASES for s in given.store or STORES]
+        for database, store in pairs:
+            share = Tally()
+            await campaign(
+                given.seed,
+                -(-given.kills // len(pairs)),
+                database=database,
+                store=store,
+                folder=folder,
+                servers=servers,
+                tally=share,
+            )
+            total.add(share)
+    print(total, *total.violations, sep="\n")
+    return 1 if total.violations else 0
+
+
+def main(words=None):
+    """Exit code 1 where a law broke."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.kills", description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--kills", type=int, default=500)
+    parser.add_argument("--database", action="append", choices=DATABASES, help="may be repeated; both where not given")
+    parser.add_argument("--store", action="append", choices=STORES, help="may be repeated; all where not given")
+    return asyncio.run(_campaigns(parser.parse_args(words)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
