@@ -206,17 +206,23 @@ async def open_database(settings: Settings, clock: Clock, *, upgrade: bool | Non
 
 @asynccontextmanager
 async def open_app(
-    settings: Settings, *, command: str, only: Sequence[str] = (), clock: Clock | None = None, probe: bool = True
+    settings: Settings,
+    *,
+    command: str,
+    only: Sequence[str] = (),
+    clock: Clock | None = None,
+    probe: bool = True,
+    providers: bool = True,
 ) -> AsyncIterator[App]:
     """Opens everything a working command needs and closes it again, last opened first.
 
-    `only` names the sources to open, all when empty. Raises ConfigurationError, SchemaMismatch, CatalogHeld,
+    `only` names the sources to open, all when empty; without `providers` none is. Raises ConfigurationError, SchemaMismatch, CatalogHeld,
     CatalogUnavailable, StorageRefused, StorageUnavailable.
     """
     clock = clock or SystemClock()
     for secret in settings.secrets:
         register_secret(secret.reveal())
-    names = [item.name for item in settings.sources if not only or item.name in only]
+    names = [item.name for item in settings.sources if providers and (not only or item.name in only)]
     metrics = Metrics(version=VERSION, sources=names)
     worker = this_worker(command, socket.gethostname(), clock.token())
     async with AsyncExitStack() as stack:
@@ -236,19 +242,19 @@ async def open_app(
             abilities = await storage.probe()
             for note in abilities.notes:
                 log.warning("storage_note", note=note)
-        providers: dict[str, Provider] = {}
-        stack.push_async_callback(close_all, providers)
+        opened: dict[str, Provider] = {}
+        stack.push_async_callback(close_all, opened)
         for item in settings.sources:
             if item.name in names:
                 options = source_options(item, min_rate=settings.transfer.min_rate)
-                providers[item.name] = open_provider(item.provider, options, clock, observe(metrics, item.name))
+                opened[item.name] = open_provider(item.provider, options, clock, observe(metrics, item.name))
         yield App(
             settings=settings,
             clock=clock,
             database=database,
             catalog=catalog,
             storage=storage,
-            providers=providers,
+            providers=opened,
             metrics=metrics,
             health=Health(clock, names),
         )

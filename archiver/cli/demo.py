@@ -156,23 +156,28 @@ async def show(settings: Settings, stop: Stop, folder: Path, *, once: bool) -> i
     console.print("Three simulated sources on loopback, a SQLite catalog, a local archive. Archiving …", highlight=False)
     async with open_app(settings, command="demo") as app:
         await run_sync(app, stop)
-        await states(app)
+        worst = await states(app)
         click.echo(f"\nArchive:  {folder}/archive\nCatalog:  {folder}/catalog.db\nSettings: {folder}/archiver.toml")
         if once or stop.is_set():
-            return stop.code if stop.is_set() else exits.DONE
+            return stop.code if stop.is_set() else worst
         click.echo(f"Dashboard: http://{settings.web.listen}  (new recordings keep arriving; Ctrl-C ends)")
         await run_daemon(app, stop)
     return exits.DONE
 
 
-async def states(app: App) -> None:
-    """Where every rendition stands, in the order of its way."""
+async def states(app: App) -> int:
+    """Shows where every rendition stands, in the order of its way; the exit code says whether anything went wrong.
+
+    Losses and tracks without media belong to what the demonstration shows; failed transfers do not.
+    """
     async with app.database.read() as conn:
         counts = await reports.state_counts(conn)
     there = [state.value for state in State if any(row.get(state.value) for row in counts.values())]
     rows = [[source, *(f"{row.get(state, 0):,}" for state in there)] for source, row in sorted(counts.items())]
     say("\nWhere every rendition stands:")
     print_table(["source", *there], rows, right=there)
+    wrong = sum(row.get(state.value, 0) for row in counts.values() for state in (State.FAILED, State.DAMAGED))
+    return exits.SOME_FAILED if wrong else exits.DONE
 
 
 @click.command(

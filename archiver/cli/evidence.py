@@ -47,7 +47,7 @@ def export(invocation: Invocation, /, output: Path, *, as_json: bool, **given: A
     output.mkdir(parents=True, exist_ok=True)
 
     async def main(_stop: Stop) -> int:
-        async with open_app(settings, command="evidence", only=[settings.sources[0].name], probe=False) as app:
+        async with open_app(settings, command="evidence", providers=False, probe=False) as app:
             return await fill(app, chosen, output, as_json=as_json)
 
     click.get_current_context().exit(run_command(main))

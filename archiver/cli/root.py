@@ -18,6 +18,7 @@ from archiver.cli.context import Invocation
 from archiver.cli.demo import demo, simulate
 from archiver.cli.doctor import doctor
 from archiver.cli.evidence import evidence
+from archiver.cli.fixity import repair, verify
 from archiver.cli.operate import catalog, retry
 from archiver.cli.query import listing, show, status
 from archiver.cli.run import run
@@ -44,7 +45,24 @@ def cli(context: click.Context, config_path: Path | None, log_format: str | None
     context.obj = Invocation(config_path=config_path, log_format=chosen, verbose=verbose, environ=os.environ)
 
 
-for command in (run, sync, backfill, status, listing, show, retry, doctor, config, catalog, attest, evidence, demo, simulate):
+for command in (
+    run,
+    sync,
+    backfill,
+    status,
+    listing,
+    show,
+    retry,
+    verify,
+    repair,
+    doctor,
+    config,
+    catalog,
+    attest,
+    evidence,
+    demo,
+    simulate,
+):
     cli.add_command(command)
 
 

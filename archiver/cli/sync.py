@@ -104,6 +104,14 @@ async def run_sync(app: App, stop: Stop, *, as_json: bool = False, console: Cons
     return report.code
 
 
+async def run_pump(app: App, stop: Stop) -> None:
+    """Works off what is due, without polling anybody."""
+    listed = asyncio.Event()
+    listed.set()
+    enough = cycle.Enough(catalog=app.catalog, health=app.health, clock=app.clock, sources=list(app.providers), listed=listed)
+    await app.pump().run(until=enough, stop=stop)
+
+
 @click.command("backfill")
 @click.option("--since", required=True, type=INSTANT, metavar="D", help="First instant: a date, or an instant with a zone.")
 @click.option("--until", type=INSTANT, metavar="D", help="First instant no longer wanted; now, where not given.")

@@ -143,6 +143,7 @@ class Entry:
     proof: Mapping[str, Any] = field(default_factory=dict)  # what the store itself attested, see ports.StoredObject
     metadata: Mapping[str, str] = field(default_factory=dict)  # a provider's decryption headers, carried over
     retain_until: datetime | None = None
+    lock_mode: str = ""
     archived_at: datetime | None = None
     verified_at: datetime | None = None
 
