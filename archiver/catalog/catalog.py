@@ -89,7 +89,7 @@ class SqlCatalog:
             return await sources.finished_slices(conn, source)
 
     async def finish_slice(self, source: str, kind: str, day: date, result: PassResult) -> None:
-        await self.database.write(lambda tx: sources.finish_slice(tx, source, kind, day, result))
+        await self.database.write(lambda tx: sources.finish_slice(tx, self.worker.name, source, kind, day, result))
 
     async def acquire(self, name: str, *, seconds: float) -> bool:
         return await self.database.write(lambda tx: leases.acquire(tx, self.worker, name, seconds))

@@ -52,7 +52,10 @@ def _laws(now: datetime) -> dict[str, tuple[str, sa.Select[tuple[str, str, str]]
             "verified without a verified event before it",
             _JOINED.where(R.state == "verified", lacks(Event.VERIFIED)),
         ),
-        "I21 stored": ("archived without a stored event", _JOINED.where(R.state.in_(held), lacks(Event.STORED))),
+        "I21 stored": (
+            "archived without a stored event",
+            _JOINED.where(R.state.in_(held), lacks(Event.STORED), lacks(Event.ERASING)),  # erased before it was ever archived
+        ),
         "I21 history": ("its last ledger line names another state", _JOINED.where(last != R.state)),
         "I21 discovered": ("no discovered event", _JOINED.where(lacks(Event.DISCOVERED))),
         "I21 chain": ("a ledger line goes on from another state than the one before it left", _broken_chains()),
@@ -109,11 +112,12 @@ def _broken_chains() -> sa.Select[tuple[str, str, str]]:
 def _miscounted() -> sa.ColumnElement[bool]:
     """Whether the stored lines of a rendition name more or fewer objects than its row and its superseded ones do.
 
-    A line's data holds key, version, size and digest, so that one and the same object told of twice counts once.
+    A line's data holds key, version, size and digest; one with a reason says that the bytes are those of the object there is.
     """
     told = sa.select(sa.func.count(sa.distinct(L.data))).where(
         L.source == R.source, L.recording_id == C.recording_id, L.rendition == R.name, L.event == Event.STORED.value
     )
+    told = told.where(L.reason == "")
     earlier = sa.select(sa.func.count()).where(superseded.c.rendition_pk == R.id)
     return told.scalar_subquery() != earlier.scalar_subquery() + 1
 
@@ -157,11 +161,16 @@ async def _impossible_steps(conn: AsyncConnection) -> list[Violation]:
 
 
 async def other_objects(conn: AsyncConnection, *, batch: int = 1000) -> AsyncIterator[Sequence[str]]:
-    """Keys, in order, that objects may stand under and need not: of renditions that are damaged, or to be fetched anew."""
-    held = [state.value for state in (State.STORED, State.VERIFIED, State.EXPIRING, State.EXPIRED)]
+    """Keys, in order, that objects may stand under and need not: of renditions that are damaged, to be fetched anew, or
+    being deleted.
+    """
+    held = [state.value for state in (State.STORED, State.VERIFIED, State.EXPIRED)]
+    current = sa.select(R.key).where(R.state.not_in(held), R.sha256 != "")
+    earlier = sa.select(superseded.c.key).join(renditions, R.id == superseded.c.rendition_pk)
+    both = sa.union(current, earlier.where(R.state == State.EXPIRING.value)).subquery()
     after = ""
     while True:
-        query = sa.select(R.key).where(R.state.not_in(held), R.sha256 != "", R.key > after).order_by(R.key).limit(batch)
+        query = sa.select(both.c.key).where(both.c.key > after).order_by(both.c.key).limit(batch)
         rows = list((await conn.execute(query)).scalars())
         if not rows:
             return
@@ -171,9 +180,10 @@ async def other_objects(conn: AsyncConnection, *, batch: int = 1000) -> AsyncIte
 
 async def expected_objects(conn: AsyncConnection, *, batch: int = 1000) -> AsyncIterator[Sequence[tuple[str, str, int]]]:
     """(key, version_id, size) of every object the archive must hold, in key order."""
-    held = [state.value for state in (State.STORED, State.VERIFIED, State.EXPIRING)]
+    held = [state.value for state in (State.STORED, State.VERIFIED)]
     current = sa.select(R.key, R.version_id, R.size).where(R.state.in_(held))
     earlier = sa.select(superseded.c.key, superseded.c.version_id, superseded.c.size)
+    earlier = earlier.join(renditions, R.id == superseded.c.rendition_pk).where(R.state != State.EXPIRING.value)
     both = sa.union_all(current, earlier).subquery()
     after = ""
     while True:

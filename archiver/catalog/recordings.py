@@ -143,6 +143,7 @@ async def _insert_renditions(
                     rendition=name,
                     to_state=state.value,
                     reason=_why(item, state) or f"listed as {item.status_raw or item.status.value}",
+                    data={"priority": priority} if priority else {},
                 )
             )
     if rows:
@@ -171,7 +172,7 @@ async def _update(tx: Tx, actor: str, source: str, changed: Sequence[_Changed], 
     statement = (
         sa.update(recordings)
         .where(recordings.c.id == sa.bindparam("pk"))
-        .values(**columns, changed_at=tx.now, looked_at=tx.now, gone_looks=0, gone_at=None)
+        .values(**columns, changed_at=tx.now, looked_at=tx.now, gone_looks=0, gone_at=None, manifest=None)
     )
     await tx.execute(statement, [{"pk": c.pk, **{f"v_{k}": v for k, v in c.values.items()}} for c in changed])
     missing = [(c.pk, c.item, [name for name in c.item.renditions if name not in have.get(c.pk, {})]) for c in changed]
@@ -270,7 +271,7 @@ async def record_gone(tx: Tx, actor: str, source: str, recording_id: str, looks:
         return False
     total = row.gone_looks + looks
     confirmed = total >= lifecycle.CONFIRMING_LOOKS
-    values: dict[str, Any] = {"gone_looks": total, "gone_at": sa.func.coalesce(c.gone_at, tx.now)}
+    values: dict[str, Any] = {"gone_looks": total, "gone_at": sa.func.coalesce(c.gone_at, tx.now), "manifest": None}
     if confirmed:
         values |= {"status": ProviderStatus.DELETED.value, "changed_at": tx.now}
     await tx.execute(sa.update(recordings).where(c.id == row.id).values(**values))

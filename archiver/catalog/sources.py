@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from archiver.catalog.history import Change, record
 from archiver.catalog.tables import passes, recordings, rooms, slices, sources
+from archiver.domain.ledger import instant
 from archiver.domain.windows import DAY
 from archiver.domain.work import PassResult, SourceState
 
@@ -57,7 +58,7 @@ async def finish_pass(
             "problem": "",
         }
         if fresh:
-            await _ledger(tx, actor, source, results, before)
+            await _ledger(tx, actor, source, results, before, values["watermark"])
     await _upsert(tx, source, kind, values)
 
 
@@ -113,7 +114,9 @@ async def _reach(tx: Tx, source: str, since: datetime) -> datetime:
     return since
 
 
-async def _ledger(tx: Tx, actor: str, source: str, results: Sequence[PassResult], before: SourceState) -> None:
+async def _ledger(
+    tx: Tx, actor: str, source: str, results: Sequence[PassResult], before: SourceState, watermark: datetime
+) -> None:
     """A pass that brought something, or the first of a day, goes into the history; a quiet repetition does not."""
     new = sum(result.new for result in results)
     today = before.last_complete_pass is not None and before.last_complete_pass.date() == tx.now.date()
@@ -122,9 +125,17 @@ async def _ledger(tx: Tx, actor: str, source: str, results: Sequence[PassResult]
     data = {
         "listed": sum(result.listed for result in results),
         "new": new,
-        "windows": [f"{result.listing} {result.window or ''}".strip() for result in results],
+        "passes": [_told(result) for result in results],
+        "watermark": instant(watermark),
     }
     await record(tx, actor, [Change(event="pass_completed", source=source, data=data)])
+
+
+def _told(result: PassResult) -> dict[str, Any]:
+    """A pass as the history tells it: all that a rebuilt catalog needs to know of it."""
+    days = [str(result.window.first), str(result.window.last)] if result.window else None
+    names = ("listing", "listed", "new", "requests", "ids_sha256")
+    return {"days": days, "started_at": instant(result.started_at), **{name: getattr(result, name) for name in names}}
 
 
 async def _upsert(tx: Tx, source: str, kind: str, values: Mapping[str, Any]) -> None:
@@ -150,14 +161,16 @@ async def finished_slices(conn: AsyncConnection, source: str) -> frozenset[date]
     return frozenset((await conn.execute(sa.select(slices.c.day).where(slices.c.source == source))).scalars())
 
 
-async def finish_slice(tx: Tx, source: str, kind: str, day: date, result: PassResult) -> None:
+async def finish_slice(tx: Tx, actor: str, source: str, kind: str, day: date, result: PassResult) -> None:
     """Remembers a backfilled day and lets the source's coverage reach back to it."""
-    await _keep(tx, source, [result])
+    fresh = await _keep(tx, source, [result])
     values = {"finished_at": tx.now, "listed": result.listed, "new": result.new, "ids_sha256": result.ids_sha256}
     c = slices.c
     changed = await tx.execute(sa.update(slices).where(c.source == source, c.day == day).values(**values))
     if changed.rowcount == 0:
         await tx.execute(sa.insert(slices), [{"source": source, "day": day, **values}])
+    if fresh:
+        await record(tx, actor, [Change(event="slice_finished", source=source, data={"day": str(day), "pass": _told(result)})])
     before = (await state(tx.conn, source)).covered_since
     if before is not None and (reach := await _reach(tx, source, before)) != before:
         await _upsert(tx, source, kind, {"covered_since": reach})
@@ -191,4 +204,4 @@ async def save_rooms(tx: Tx, source: str, found: Mapping[str, Room | None]) -> N
         if room is not None and room.name:
             r = recordings.c
             unnamed = sa.update(recordings).where(r.source == source, r.room_id == room_id, r.room_name == "")
-            await tx.execute(unnamed.values(room_name=room.name))
+            await tx.execute(unnamed.values(room_name=room.name, manifest=None))

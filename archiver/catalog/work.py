@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -12,13 +13,13 @@ from archiver.catalog.steps import Step, take
 from archiver.catalog.tables import recordings, renditions, superseded
 from archiver.domain import lifecycle
 from archiver.domain.errors import StaleEntry
+from archiver.domain.ledger import instant
 from archiver.domain.lifecycle import Event
 from archiver.domain.recording import Entry, ProviderStatus, State
 from archiver.domain.work import LEASE, PRIORITY_FIXITY, PRIORITY_RETRY, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
-    from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -27,7 +28,18 @@ if TYPE_CHECKING:
 R, C = renditions.c, recordings.c
 _OF_RENDITION = (
     *("id", "recording_pk", "source", "state", "revision", "attempts", "priority", "key", "version_id", "size", "sha256"),
-    *("token", "content_type", "upload_id", "upload", "proof", "metadata", "retain_until", "archived_at", "verified_at"),
+    *(
+        "token",
+        "content_type",
+        "upload_id",
+        "upload",
+        "proof",
+        "metadata",
+        "retain_until",
+        "lock_mode",
+        "archived_at",
+        "verified_at",
+    ),
 )
 _OF_RECORDING = (
     *(
@@ -170,15 +182,26 @@ def _after(item: Outcome) -> State:
     return lifecycle.advance(item.entry.state, item.event)
 
 
+_PROVED = ("key", "version_id", "size", "sha256")
+_KEPT = ("retain_until", "lock_mode", "policy", "policy_fingerprint")
+_BORN = (*_PROVED, "token", "content_type", "metadata", "proof", *_KEPT)
+
+
 def _evidence(item: Outcome) -> dict[str, Any]:
-    """What a ledger line of a stored object must hold so that the archive alone proves it: key, version, size, digest."""
-    if item.event not in (Event.STORED, Event.VERIFIED):
+    """What a ledger line must hold so that the archive alone proves an object and a lost catalog can be rebuilt (replay.py)."""
+    names = {Event.STORED: _BORN, Event.VERIFIED: (*_PROVED, *_KEPT)}.get(item.event)
+    if names is None:
         return {"kind": item.kind} if item.kind else {}
-    return {name: _value(item, name) for name in ("key", "version_id", "size", "sha256") if _value(item, name) not in ("", None)}
+    values = {name: _value(item, name) for name in names}
+    return {
+        name: instant(value) if isinstance(value, datetime) else value
+        for name, value in values.items()
+        if value not in ("", None, {})
+    }
 
 
 def _value(item: Outcome, name: str) -> Any:
-    return item.facts.get(name, getattr(item.entry, name))
+    return item.facts.get(name, getattr(item.entry, name, None))
 
 
 async def _write(tx: Tx, worker: str, ready: Sequence[Outcome]) -> None:
@@ -230,11 +253,11 @@ async def _gone(tx: Tx, ready: Sequence[Outcome]) -> None:
     back = [item.entry.recording_pk for item in ready if item.entry.gone_looks and not item.gone]
     if gone:
         looked = sa.update(recordings).where(C.id.in_(gone))
-        await tx.execute(looked.values(gone_looks=C.gone_looks + 1, gone_at=sa.func.coalesce(C.gone_at, tx.now)))
+        await tx.execute(looked.values(gone_looks=C.gone_looks + 1, gone_at=sa.func.coalesce(C.gone_at, tx.now), manifest=None))
     if lost:
-        await tx.execute(sa.update(recordings).where(C.id.in_(lost)).values(status="deleted", changed_at=tx.now))
+        await tx.execute(sa.update(recordings).where(C.id.in_(lost)).values(status="deleted", changed_at=tx.now, manifest=None))
     if back:
-        await tx.execute(sa.update(recordings).where(C.id.in_(back)).values(gone_looks=0, gone_at=None))
+        await tx.execute(sa.update(recordings).where(C.id.in_(back)).values(gone_looks=0, gone_at=None, manifest=None))
 
 
 async def note_upload(tx: Tx, item: Entry, values: Mapping[str, Any]) -> Entry:

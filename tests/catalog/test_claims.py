@@ -397,7 +397,8 @@ async def test_stored_keeps_what_proves_the_object_in_the_row_and_in_the_ledger_
     (read,) = await world.me.claim_stored(1, sources=[SOURCE])
     assert (read.proof, read.metadata, read.content_type) == (proof, {"x-amz-meta-x-amz-key": "k"}, "audio/ogg")
     line = (await world.history())[-1]
-    assert line.data == {"key": "rooms/r1/media.ogg", "version_id": "v1", "size": 1000, "sha256": "ab" * 32}
+    told = {"key": "rooms/r1/media.ogg", "version_id": "v1", "size": 1000, "sha256": "ab" * 32, "token": "t1", "proof": proof}
+    assert line.data == {**told, "content_type": "audio/ogg", "metadata": {"x-amz-meta-x-amz-key": "k"}}
 
 
 async def test_verified_says_when_and_leaves_no_error(world):

@@ -107,7 +107,9 @@ async def test_the_first_pass_of_each_day_is_in_the_history_even_when_nothing_is
         world.clock.advance(days=1)
     assert await events(world) == ["pass_completed"] * 3
     line = (await world.rows(sa.select(ledger)))[0]
-    assert line.data == {"listed": 3, "new": 0, "windows": [f"ended {DAYS}"]}
+    (told,) = line.data.pop("passes")
+    assert line.data == {"listed": 3, "new": 0, "watermark": "2026-03-02T12:00:00.000000Z"}
+    assert (told["listing"], told["days"], told["listed"]) == ("ended", [str(DAYS.first), str(DAYS.last)], 3)
 
 
 async def test_a_pass_written_down_again_after_its_answer_was_lost_is_there_once(world):
