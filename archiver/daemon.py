@@ -18,6 +18,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from archiver.app import VERSION
 from archiver.catalog import reports
 from archiver.domain import errors
+from archiver.fixity import daily
 from archiver.pipeline.cycle import first_of, holding, poll
 from archiver.pipeline.sweep import sweep
 from archiver.rotation import Rotation
@@ -115,6 +116,7 @@ class Daemon:
         polls = [self._polling(name, bells.every(f"poll:{name}", app.source(name).poll_every), pump) for name in app.providers]
         return [
             *polls,
+            self._repeating("verify", bells.every("verify", app.settings.schedule.verify_every), self._verify),
             self._repeating("sweep", bells.every("sweep", SWEEP), self._sweep),
             self._repeating("secrets", bells.every("secrets", SECRETS), self._rotation.look),
             self._repeating("counts", bells.every("counts", COUNTS), self._count),
@@ -160,6 +162,12 @@ class Daemon:
         async with holding(app.catalog, app.clock, "sweep", wait=False) as ours:
             if ours:
                 await sweep(storage=app.storage, catalog=app.catalog, clock=app.clock)
+
+    async def _verify(self) -> None:
+        app = self._app
+        async with holding(app.catalog, app.clock, "verify", wait=False) as ours:
+            if ours:
+                await daily(app, await app.database.now())
 
     async def _count(self) -> None:
         """Gauges from the same query that `status` shows (I25)."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archiver.app import App, Counting, open_app
+from archiver.app import App, open_app
 from archiver.catalog import fixity as facts
 from archiver.cli import exits
 from archiver.cli.running import Stop, run_command
@@ -15,8 +15,9 @@ from archiver.cli.sync import run_pump
 from archiver.cli.tables import say, say_json
 from archiver.domain import errors
 from archiver.domain.errors import UsageError
-from archiver.domain.recording import ProviderStatus, RecordingRef, State
-from archiver.pipeline.fixity import KINDS, Fixity, Result, damaged
+from archiver.domain.recording import ProviderStatus, RecordingRef
+from archiver.fixity import check
+from archiver.pipeline.fixity import KINDS, Result
 from archiver.pipeline.side_by_side import side_by_side
 
 if TYPE_CHECKING:
@@ -59,38 +60,6 @@ def verify(
             return await tell(app, result, as_json=as_json)
 
     click.get_current_context().exit(run_command(main))
-
-
-async def check(app: App, *, sample: int | None, part: tuple[int, int] | None, read_back: bool) -> Result:
-    """One run: objects against the catalog, and for whole runs and slices also objects nobody knows."""
-    actor = app.catalog.worker.name
-    run = Fixity(storage=app.storage, observer=Counting(app.metrics), read_back=read_back, now=await app.database.now())
-    result = Result()
-    async for entries in facts.batches(app.database, sample=sample, part=part):
-        result.passed.clear()
-        before = len(result.findings)
-        await run.check(entries, result)
-        damage = [(finding.entry, f"{finding.kind}: {finding.says}") for finding in result.findings[before:] if damaged(finding)]
-        await _note(app, actor, result.passed, [item for item in damage if item[0] is not None])
-    if sample is None:
-        await run.untracked(lambda keys: facts.known_keys(app.database, keys), result)
-    counts = {kind: result.count(kind) for kind in KINDS}
-    data: dict[str, Any] = {"checked": result.checked, "ok": result.ok, **counts, "read_back": read_back}
-    data |= {"slice": f"{part[0]}/{part[1]}"} if part else {"sample": sample} if sample else {}
-    await app.database.write(lambda tx: facts.ran(tx, actor, data))
-    return result
-
-
-async def _note(app: App, actor: str, passed: list[Entry], damage: list[Any]) -> None:
-    fine = [item for item in passed if item.state is not State.DAMAGED]
-    back = [item for item in passed if item.state is State.DAMAGED]
-
-    async def unit(tx: Any) -> None:
-        await facts.passed(tx, fine)
-        await facts.intact_again(tx, actor, back)
-        await facts.found_damaged(tx, actor, damage)
-
-    await app.database.write(unit)
 
 
 async def tell(app: App, result: Result, *, as_json: bool) -> int:
