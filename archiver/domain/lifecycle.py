@@ -32,6 +32,8 @@ class Event(StrEnum):
     REPAIRED = "repaired"
     EXPIRING = "expiring"
     EXPIRED = "expired"
+    ERASING = "erasing"  # the same intention on a person's request, from whatever state
+    SPARED = "spared"  # an intention taken back: a hold, a lock or a refusal came in between; to be verified anew
 
 
 S = State
@@ -53,6 +55,8 @@ TRANSITIONS: dict[Event, dict[State, State]] = {
     Event.REPAIRED: {S.DAMAGED: S.DUE},
     Event.EXPIRING: {S.STORED: S.EXPIRING, S.VERIFIED: S.EXPIRING},
     Event.EXPIRED: {S.EXPIRING: S.EXPIRED},
+    Event.ERASING: dict.fromkeys((S.STORED, S.VERIFIED, S.DAMAGED, S.WAITING, S.DUE, S.FAILED), S.EXPIRING),
+    Event.SPARED: {S.EXPIRING: S.STORED},
 }
 
 OPEN = frozenset({S.WAITING, S.DUE, S.TRANSFERRING, S.STORED, S.EXPIRING})  # something is still to be done
