@@ -24,8 +24,11 @@ $(VENV)/.dev: $(VENV)/.installed requirements-dev.lock
 demo: install
 	$(BIN)/archiver demo $(ARGS)
 
+# One process a core: the suite is bound by CPU, and every process has servers of its own.
+WORKERS ?= $(shell nproc)
+
 test: dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 lint: dev
 	$(BIN)/ruff check .
