@@ -150,6 +150,8 @@ def test_an_upgrade_that_fails_at_any_statement_leaves_all_or_nothing_and_finish
         whole = described(url)
     steps = [number for number, text in enumerate(statements, 1) if not text.startswith(("PRAGMA", "SELECT"))]
     assert len(steps) > 25
+    if "postgresql" in url:
+        steps = steps[::4]  # there a step costs a connection; all of them are in one transaction
     with empties() as url:
         for number in steps:
             with killed_at(number), pytest.raises(Killed):
@@ -175,9 +177,8 @@ schema.upgrade_now(sys.argv[1])
 """
 
 
-@pytest.mark.parametrize("statement", ["CREATE TABLE superseded", "INSERT INTO alembic_version"])
-def test_a_process_killed_in_the_middle_of_an_upgrade_leaves_nothing_in_the_way_of_the_next(empty_url, statement):
-    done = subprocess.run([sys.executable, "-c", KILLED, empty_url, statement], check=False, timeout=60)
+def test_a_process_killed_in_the_middle_of_an_upgrade_leaves_nothing_in_the_way_of_the_next(empty_url):
+    done = subprocess.run([sys.executable, "-c", KILLED, empty_url, "INSERT INTO alembic_version"], check=False, timeout=60)
     assert done.returncode == -9
     assert schema.state_now(empty_url).found is None
     assert schema.upgrade_now(empty_url) == EMPTY
