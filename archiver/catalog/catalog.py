@@ -37,8 +37,7 @@ class SqlCatalog:
         await self.database.write(lambda tx: leases.leave(tx, self.worker))
 
     async def source_state(self, source: str) -> SourceState:
-        async with self.database.read() as conn:
-            return await sources.state(conn, source)
+        return await self.database.ask(lambda conn: sources.state(conn, source))
 
     async def add_page(
         self,
@@ -63,12 +62,10 @@ class SqlCatalog:
         await self.database.write(lambda tx: sources.record_problem(tx, source, kind, problem))
 
     async def confirmed_ids(self, source: str, listing: str, window: Window | None) -> str:
-        async with self.database.read() as conn:
-            return await sources.confirmed_ids(conn, source, listing, window)
+        return await self.database.ask(lambda conn: sources.confirmed_ids(conn, source, listing, window))
 
     async def ended_between(self, source: str, start: datetime, end: datetime) -> Sequence[Known]:
-        async with self.database.read() as conn:
-            return await recordings.ended_between(conn, source, start, end)
+        return await self.database.ask(lambda conn: recordings.ended_between(conn, source, start, end))
 
     async def open_recordings(self, source: str, *, limit: int) -> Sequence[RecordingRef]:
         return await self.database.write(lambda tx: recordings.take_open(tx, source, limit))
@@ -78,15 +75,13 @@ class SqlCatalog:
 
     async def rooms_missing(self, source: str, *, limit: int) -> Sequence[str]:
         now = await self.database.now()
-        async with self.database.read() as conn:
-            return await sources.rooms_missing(conn, source, now, limit)
+        return await self.database.ask(lambda conn: sources.rooms_missing(conn, source, now, limit))
 
     async def save_rooms(self, source: str, rooms: Mapping[str, Room | None]) -> None:
         await self.database.write(lambda tx: sources.save_rooms(tx, source, rooms))
 
     async def finished_slices(self, source: str) -> frozenset[date]:
-        async with self.database.read() as conn:
-            return await sources.finished_slices(conn, source)
+        return await self.database.ask(lambda conn: sources.finished_slices(conn, source))
 
     async def finish_slice(self, source: str, kind: str, day: date, result: PassResult) -> None:
         await self.database.write(lambda tx: sources.finish_slice(tx, self.worker.name, source, kind, day, result))
@@ -128,16 +123,14 @@ class SqlCatalog:
 
     async def upload_owner(self, upload_id: str, key: str) -> UploadOwner:
         now = await self.database.now()
-        async with self.database.read() as conn:
-            return await uploads.owner(conn, now, upload_id, key)
+        return await self.database.ask(lambda conn: uploads.owner(conn, now, upload_id, key))
 
     async def forget_upload(self, upload_id: str) -> None:
         await self.database.write(lambda tx: uploads.forget(tx, upload_id))
 
     async def counts(self) -> Mapping[str, Mapping[str, int]]:
-        async with self.database.read() as conn:
-            return await work.counts(conn)
+        return await self.database.ask(work.counts)
 
     async def next_due(self, *, sources: Collection[str]) -> float | None:
-        async with self.database.read() as conn:
-            return await work.next_due(conn, await self.database.now(), sources)
+        now = await self.database.now()
+        return await self.database.ask(lambda conn: work.next_due(conn, now, sources))

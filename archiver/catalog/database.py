@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from archiver.catalog.threads import Threads
 from archiver.domain.errors import CatalogError, CatalogUnavailable
 
 if TYPE_CHECKING:
@@ -143,19 +144,25 @@ class Database:
         self._clock = clock
         self._by_clock = clock_rules or self.sqlite
         self._writing = asyncio.Lock()  # SQLite has one writer: waiting here is fair and costs no busy loop
-        options: dict[str, Any] = (
-            {}
+        options: dict[str, Any] = {
+            "pool_pre_ping": True,
+            "connect_args": {"connect_timeout": 10, "application_name": "archiver"},
+        }
+        self._engine: AsyncEngine | Threads = (
+            Threads(driver_url(url, sync=True))
             if self.sqlite
-            else {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10, "application_name": "archiver"}}
+            else create_async_engine(self.url, pool_size=5, max_overflow=5, pool_timeout=30, **options)
         )
-        self._engine: AsyncEngine = create_async_engine(self.url, pool_size=5, max_overflow=5, pool_timeout=30, **options)
         prepare(self._engine.sync_engine)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
-        await self._engine.dispose()
+        if isinstance(self._engine, Threads):
+            await self._engine.aclose()
+        else:
+            await self._engine.dispose()
 
     async def write(self, unit: Callable[[Tx], Awaitable[T]]) -> T:
         """Runs `unit` in one transaction, again when it lost a race; raises CatalogUnavailable, CatalogError."""
@@ -170,7 +177,19 @@ class Database:
                 raise translated(error, where=self.where) from None
         raise AssertionError("the last try returns or raises")
 
+    async def ask(self, question: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """The answer to a question that takes several statements, in one read transaction; the same errors as `write`."""
+        if not isinstance(self._engine, Threads):
+            async with self.read() as conn:
+                return await question(conn)
+        try:
+            return await self._engine.read(question)
+        except (OSError, sa.exc.SQLAlchemyError) as error:
+            raise translated(error, where=self.where) from None
+
     async def _once(self, unit: Callable[[Tx], Awaitable[T]]) -> T:
+        if isinstance(self._engine, Threads):
+            return await self._engine.write(lambda conn: unit(Tx(conn, self._clock())))
         if not self.sqlite:
             async with self._engine.begin() as conn:
                 return await unit(Tx(conn, await self._now(conn)))
@@ -182,7 +201,8 @@ class Database:
         """A connection in a read transaction; the same errors as `write`."""
         try:
             async with self._engine.connect() as conn:
-                conn = await conn.execution_options(archiver_reads=True)  # noqa: PLW2901 -- the same connection, marked
+                if not isinstance(self._engine, Threads):
+                    await conn.execution_options(archiver_reads=True)
                 yield conn
         except sa.exc.SQLAlchemyError as error:  # nothing wider: an OSError here would be the caller's own
             raise translated(error, where=self.where) from None
