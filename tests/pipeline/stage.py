@@ -186,6 +186,15 @@ class Stage:
         return found
 
 
+_compiled = {}
+
+
+def share_compiled(database):
+    """Statements are compiled once for all tests and not once for each of their engines: half of a test's time."""
+    engine = database._engine.sync_engine
+    engine.dialect, engine._compiled_cache = _compiled.setdefault(engine.dialect.name, (engine.dialect, engine._compiled_cache))
+
+
 @contextlib.asynccontextmanager
 async def staged(url, *providers, clock=None, store=None, name="me"):
     """A stage over a database; leaves nothing open. The clock drives itself meanwhile."""
@@ -194,6 +203,7 @@ async def staged(url, *providers, clock=None, store=None, name="me"):
         own = clock is None
         clock = clock or VirtualClock()
         database = await stack.enter_async_context(Database(url, clock=clock, clock_rules=True))
+        share_compiled(database)
         if own:
             await stack.enter_async_context(clock)
         yield Stage(url, clock, database, *providers, store=store, name=name)

@@ -112,10 +112,10 @@ async def test_it_waits_five_minutes_in_all_and_no_longer(due, least, most):
 
 
 async def test_time_spent_working_is_no_waiting(two):
-    """A retry is waited for although an hour of work lies between the first idle moment and it."""
+    """A retry is waited for although a quarter of an hour of work lies between the first idle moment and it."""
     a = two.providers["a"]
     a.put(recording("a1"))
-    a.has("a1", media_bytes(512), chunk=256, wait=1800)
+    a.has("a1", media_bytes(512), chunk=256, wait=400)
     a.errors["media a1"] = [errors.MediaIncomplete("cut")]
     a.archivable("a2")
     a.errors["media a2"] = [errors.RateLimited("slow down", wait=50.0)] * 2

@@ -136,7 +136,7 @@ async def test_a_transfer_of_many_minutes_keeps_its_claim_and_is_given_to_nobody
         staged(sqlite_url, name="me") as me,
         staged(sqlite_url, me.provider, clock=me.clock, store=me.store, name="you") as you,
     ):
-        slow(me, "r1", 900)
+        slow(me, "r1", 240)
         await me.poll()
         mine = asyncio.create_task(me.work())
         await me.clock.sleep(1)
