@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import aiohttp
+from aiohttp.http import HttpProcessingError
 
 from archiver.domain.errors import (
     LinkExpired,
@@ -179,6 +180,8 @@ class MediaClient:
     async def _chunks(self, response: aiohttp.ClientResponse, body: Extent) -> AsyncGenerator[bytes, None]:
         """The body as it comes in. Only time spent waiting for the provider counts against it, not the store's."""
         read, monotonic = response.content.readany, self._clock.monotonic
+        connection = response.connection  # None once the body has come to its end
+        protocol = None if connection is None else connection.protocol
         at, waited, counted = body.offset, 0.0, body.offset
         ceiling = MOST_UNANNOUNCED if body.total is None else body.total
         failure: ProviderError | None = None
@@ -203,6 +206,9 @@ class MediaClient:
             yield chunk
         if body.total is not None and at != body.total:
             raise MediaIncomplete(f"{self._source}: {at} bytes received, {body.total} announced")
+        # aiohttp cuts a body off at its Content-Length (F2), and then stumbles over the rest of it as if that were an answer.
+        if protocol is not None and isinstance(protocol.exception(), HttpProcessingError):
+            raise MediaIncomplete(f"{self._source}: more bytes came than the {body.total} announced")
 
     def _broken_off(self, error: Exception, at: int, total: int | None) -> ProviderError:
         text = f"{self._source}: {words(error)} after {at} bytes, {'an unknown number' if total is None else total} announced"
