@@ -2,20 +2,18 @@
 
 import asyncio
 import contextlib
-import os
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
 
-from archiver.catalog import leases, work
-from archiver.catalog.tables import ledger, renditions, workers
+from archiver.catalog import work
+from archiver.catalog.tables import ledger, renditions
 from archiver.domain.errors import StaleEntry
 from archiver.domain.lifecycle import Event
-from archiver.domain.recording import ProviderStatus, State
+from archiver.domain.recording import State
 from archiver.domain.work import LEASE, PRIORITY_BACKFILL, PRIORITY_RETRY, Outcome
-from tests.catalog.world import KIND, NOON, SOURCE, World, a_listing, failed_once, processing, stored, worker
+from tests.catalog.world import KIND, NOON, SOURCE, World, a_listing, failed_once, processing, stored
 
 A_LEASE = LEASE.total_seconds()
 
@@ -252,235 +250,6 @@ async def test_hand_back_takes_nothing_away_that_another_worker_takes_over_at_th
     assert await pg.you.save([stored(entry)]) == []
 
 
-# -- workers
-
-
-async def test_a_killed_workers_claims_come_back_when_the_next_one_of_its_host_enters(world):
-    dead = await world.another("dead", born=leases.born(os.getpid()) + 1)
-    await dead.enter()
-    assert await dead.acquire("poll:rooms", seconds=60)
-    await world.lists(a_listing())
-    (entry,) = await dead.claim(1, sources=[SOURCE])
-    assert await world.me.enter() == 1
-    assert await world.me.acquire("poll:rooms", seconds=60)
-    assert len(await world.me.claim(1, sources=[SOURCE])) == 1
-    assert (await world.history())[-2].reason == "its worker died"
-    assert await dead.save([stored(entry)]) != []
-
-
-@pytest.mark.parametrize(
-    "other",
-    [{}, {"host": "elsewhere", "pid": 2**22 + 1, "born": 1}],
-    ids=["lives", "on another host"],
-)
-async def test_a_worker_that_may_live_keeps_its_claims(world, other):
-    catalog = await world.another("other", **other)
-    await catalog.enter()
-    await world.lists(a_listing())
-    (entry,) = await catalog.claim(1, sources=[SOURCE])
-    assert await world.me.enter() == 0
-    assert await catalog.save([stored(entry)]) == []
-
-
-async def test_entering_twice_is_entering_once_and_leaving_takes_the_leases_along(world):
-    await world.me.enter()
-    await world.me.enter()
-    assert [row.worker for row in await world.rows(sa.select(workers))] == ["me"]
-    assert await world.me.acquire("seal", seconds=60)
-    await world.me.leave()
-    await world.me.leave()
-    assert await world.count(workers) == 0
-    assert await world.you.acquire("seal", seconds=60)
-
-
-async def test_a_worker_silent_for_a_day_is_forgotten_and_one_whose_heart_beats_is_not(world):
-    silent = await world.another("silent", host="elsewhere")
-    await silent.enter()
-    await world.you.enter()
-    world.clock.advance(hours=25)
-    await world.you.heartbeat()
-    await world.me.enter()
-    assert {row.worker for row in await world.rows(sa.select(workers))} == {"me", "you"}
-
-
-def test_this_process_is_known_by_its_birth():
-    me = leases.this_worker("sync", "here", "0123456789abcdef")
-    assert me.name == f"sync@here:{os.getpid()}:01234567"
-    assert me.born == leases.born(os.getpid()) > 0
-    assert leases.born(2**22 + 1) == 0
-
-
-# -- named leases
-
-
-async def test_a_lease_is_held_by_one_worker_until_it_runs_out_or_is_surrendered(world):
-    assert await world.me.acquire("poll:rooms", seconds=60)
-    assert not await world.you.acquire("poll:rooms", seconds=60)
-    assert await world.you.acquire("poll:calls", seconds=60)
-    world.clock.advance(seconds=59)
-    assert await world.me.acquire("poll:rooms", seconds=60)  # renewed
-    world.clock.advance(seconds=59)
-    assert not await world.you.acquire("poll:rooms", seconds=60)
-    await world.you.surrender("poll:rooms")  # not theirs to give
-    assert not await world.you.acquire("poll:rooms", seconds=60)
-    await world.me.surrender("poll:rooms")
-    assert await world.you.acquire("poll:rooms", seconds=60)
-    world.clock.advance(seconds=61)
-    assert await world.me.acquire("poll:rooms", seconds=60)
-
-
-async def test_of_eight_who_want_a_lease_one_gets_it(world):
-    wanted = [catalog.acquire("seal", seconds=60) for catalog in [world.me, world.you]]
-    others = [await world.another(f"w{n}") for n in range(6)]
-    got = await asyncio.gather(*wanted, *(catalog.acquire("seal", seconds=60) for catalog in others))
-    assert sum(got) == 1
-
-
-# -- outcomes
-
-
-async def test_a_batch_is_saved_as_far_as_its_entries_are_still_held(world):
-    entries = await world.claimed("r1", "r2", "r3")
-    world.clock.advance(seconds=A_LEASE + 1)
-    taken = await world.you.claim(1, sources=[SOURCE])
-    late = await world.me.save([stored(entry) for entry in entries])
-    assert [outcome.entry.id for outcome in late] == [taken[0].id]
-    assert sorted([await world.state(f"r{n}") for n in (1, 2, 3)]) == [State.STORED, State.STORED, State.TRANSFERRING]
-
-
-async def test_a_save_repeated_after_its_answer_was_lost_is_applied_once(world):
-    entries = await world.claimed("r1", "r2", "r3")
-    batch = [
-        stored(entries[0]),
-        failed_once(entries[1], gone=True),
-        Outcome(entry=entries[2], event=Event.FAILED, reason="url_refused", kind="UrlRefused"),
-    ]
-    for _ in range(3):
-        assert await world.me.save(batch) == []
-    assert await world.events("r1") == ["discovered", "claimed", "stored"]
-    assert await world.events("r2") == ["discovered", "claimed", "retry_scheduled"]
-    assert await world.events("r3") == ["discovered", "claimed", "failed"]
-    assert (await world.row("r2")).attempts == 1
-    assert (await world.recording("r2")).gone_looks == 1
-
-
-async def test_a_save_repeated_is_known_although_the_entry_was_claimed_again_meanwhile(world):
-    (entry,) = await world.claimed()
-    outcome = failed_once(entry)
-    assert await world.me.save([outcome]) == []
-    await world.you.claim(1, sources=[SOURCE])
-    assert await world.me.save([outcome]) == []
-    assert await world.events() == ["discovered", "claimed", "retry_scheduled", "claimed"]
-
-
-async def test_of_two_outcomes_for_one_entry_the_first_counts_and_the_other_is_returned(world):
-    (entry,) = await world.claimed()
-    first, second = stored(entry), failed_once(entry)
-    assert await world.me.save([first, second]) == [second]
-    assert await world.state() is State.STORED
-
-
-async def test_an_outcome_for_an_entry_that_is_not_there_is_returned(world):
-    (entry,) = await world.claimed()
-    nobody = stored(replace(entry, id=entry.id + 1000))
-    assert await world.me.save([nobody]) == [nobody]
-    assert await world.me.save([]) == []
-
-
-async def test_stored_keeps_what_proves_the_object_in_the_row_and_in_the_ledger_line(world):
-    (entry,) = await world.claimed()
-    proof = {"checksums": {"CRC64NVME": "x"}, "parts": [1, 2]}
-    await world.me.save([stored(entry, proof=proof, content_type="audio/ogg", metadata={"x-amz-meta-x-amz-key": "k"})])
-    row = await world.row()
-    assert (row.state, row.archived_at, row.worker, row.lease_until) == ("stored", NOON, "", None)
-    assert (row.attempts, row.error, row.due_at) == (0, "", NOON)
-    (read,) = await world.me.claim_stored(1, sources=[SOURCE])
-    assert (read.proof, read.metadata, read.content_type) == (proof, {"x-amz-meta-x-amz-key": "k"}, "audio/ogg")
-    line = (await world.history())[-1]
-    told = {"key": "rooms/r1/media.ogg", "version_id": "v1", "size": 1000, "sha256": "ab" * 32, "token": "t1", "proof": proof}
-    assert line.data == {**told, "content_type": "audio/ogg", "metadata": {"x-amz-meta-x-amz-key": "k"}}
-
-
-async def test_verified_says_when_and_leaves_no_error(world):
-    await world.archived()
-    (entry,) = await world.me.claim_stored(1, sources=[SOURCE])
-    await world.me.save(
-        [Outcome(entry=entry, event=Event.RETRY_SCHEDULED, reason="store unavailable", kind="StorageUnavailable")]
-    )
-    assert (await world.row()).error == "store unavailable"
-    world.clock.advance(seconds=5)
-    (entry,) = await world.me.claim_stored(1, sources=[SOURCE])
-    await world.me.save([Outcome(entry=entry, event=Event.VERIFIED, data={"how": "read-back"})])
-    row = await world.row()
-    assert (row.state, row.verified_at, row.checked_at) == ("verified", world.clock.now, world.clock.now)
-    assert (row.error, row.error_kind, row.attempts) == ("", "", 0)
-    assert (await world.history())[-1].data["how"] == "read-back"
-
-
-async def test_attempts_count_when_they_are_used_up_and_only_then(world):
-    (entry,) = await world.claimed()
-    await world.me.save([failed_once(entry)])
-    (entry,) = await world.me.claim(1, sources=[SOURCE])
-    await world.me.save([failed_once(entry, counts=False)])
-    (entry,) = await world.me.claim(1, sources=[SOURCE])
-    await world.me.save([Outcome(entry=entry, event=Event.RELEASED)])
-    row = await world.row()
-    assert (row.attempts, row.error, row.error_kind) == (1, "", "")
-
-
-async def test_a_failure_says_what_happened_in_the_row_and_the_ledger_whatever_the_text(world):
-    entries = await world.claimed("r1", "r2")
-    text = "found \x00 and \ud800 and \u202e"
-    batch = [failed_once(entries[0], reason=text, data={"sample": text}), stored(entries[1])]
-    assert await world.me.save(batch) == []
-    assert (await world.row("r1")).error == "found \\x00 and \\ud800 and \u202e"
-    line = (await world.history("r1"))[-1]
-    assert (line.reason, line.data) == ("found \\x00 and \\ud800 and \u202e", {"sample": text, "kind": "ProviderUnavailable"})
-    assert await world.state("r2") is State.STORED
-
-
-async def test_what_is_done_on_purpose_is_no_error(world):
-    await world.verified()
-    entry = replace(await world.entry(), state=State.VERIFIED)
-    await world.me.save([Outcome(entry=entry, event=Event.EXPIRING, reason="400 days old, kept for 365")])
-    row = await world.row()
-    assert (row.state, row.error, row.attempts) == ("expiring", "", 0)
-    assert (await world.history())[-1].reason == "400 days old, kept for 365"
-
-
-async def test_gone_is_counted_in_a_row_and_forgotten_when_the_provider_knows_it_again(world):
-    (entry,) = await world.claimed()
-    await world.me.save([failed_once(entry, gone=True)])
-    assert ((await world.recording()).gone_looks, (await world.recording()).gone_at) == (1, NOON)
-    (entry,) = await world.me.claim(1, sources=[SOURCE])
-    assert entry.gone_looks == 1
-    await world.me.save([failed_once(entry)])
-    assert ((await world.recording()).gone_looks, (await world.recording()).gone_at) == (0, None)
-
-
-async def test_lost_in_a_transfer_makes_the_provider_status_deleted(world):
-    (entry,) = await world.claimed()
-    await world.me.save([failed_once(entry, gone=True)])
-    (entry,) = await world.me.claim(1, sources=[SOURCE])
-    await world.me.save([Outcome(entry=entry, event=Event.LOST, reason="gone at two looks", gone=True)])
-    assert (await world.recording()).status == ProviderStatus.DELETED
-    row = await world.row()
-    assert (row.state, row.error) == ("lost", "gone at two looks")
-
-
-async def test_an_upload_is_noted_before_its_first_part_and_forgotten_with_the_outcome(world):
-    (entry,) = await world.claimed()
-    upload = {"key": "rooms/r1/media.ogg", "token": "t1"}
-    entry = await world.me.note_upload(entry, facts={"upload_id": "u1", "upload": upload})
-    row = await world.row()
-    assert (row.upload_id, row.upload, row.revision, row.key) == ("u1", upload, entry.revision, "")
-    world.clock.advance(seconds=A_LEASE + 1)
-    (yours,) = await world.you.claim(1, sources=[SOURCE])
-    assert (yours.upload_id, yours.upload) == ("u1", upload)
-    await world.you.save([stored(yours)])
-    assert ((await world.row()).upload_id, (await world.row()).upload) == ("", None)
-
-
 # -- when to look again
 
 
@@ -527,7 +296,3 @@ async def test_two_processes_that_race_for_rows_of_one_sqlite_file_share_them_wi
     assert await lite.me.counts() == {SOURCE: {"stored": 60}}
     stored_lines = await lite.rows(sa.select(ledger.c.recording_id).where(ledger.c.event == "stored"))
     assert len(stored_lines) == len(set(stored_lines)) == 60
-
-
-def test_two_workers_are_told_apart_by_name():
-    assert worker("me") != worker("you")
