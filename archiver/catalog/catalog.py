@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from archiver.catalog import leases, recordings, sources, uploads, work
+from archiver.catalog import erasures, holds, leases, recordings, sources, uploads, work
 from archiver.domain.work import PRIORITY_LIVE, Added, Known, Outcome, PassResult, SourceState
 
 if TYPE_CHECKING:
@@ -51,7 +52,10 @@ class SqlCatalog:
         async def unit(tx: Tx) -> Added:
             if rejected:
                 await recordings.quarantine_rows(tx, source, rejected)
-            return await recordings.add_page(tx, self.worker.name, source, kind, listed, priority)
+            wanted = await erasures.without_erased(tx.conn, source, listed)
+            added = await recordings.add_page(tx, self.worker.name, source, kind, wanted, priority)
+            await holds.arrivals(tx, self.worker.name, source, added.ids)
+            return replace(added, ids=frozenset(item.recording_id for item in listed))
 
         return await self.database.write(unit)
 
@@ -78,7 +82,11 @@ class SqlCatalog:
         return await self.database.ask(lambda conn: sources.rooms_missing(conn, source, now, limit))
 
     async def save_rooms(self, source: str, rooms: Mapping[str, Room | None]) -> None:
-        await self.database.write(lambda tx: sources.save_rooms(tx, source, rooms))
+        async def unit(tx: Tx) -> None:
+            await sources.save_rooms(tx, source, rooms)
+            await holds.arrivals_in(tx, self.worker.name, source, rooms)  # a hold may go by the room's name
+
+        await self.database.write(unit)
 
     async def finished_slices(self, source: str) -> frozenset[date]:
         return await self.database.ask(lambda conn: sources.finished_slices(conn, source))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -12,7 +12,7 @@ from archiver.catalog.tables import renditions
 from archiver.domain import lifecycle
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from archiver.catalog.database import Tx
     from archiver.domain.lifecycle import Event
@@ -31,6 +31,7 @@ class Step:
     event: Event
     reason: str = ""
     error: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)  # for the ledger line
 
     @property
     def after(self) -> State:
@@ -48,6 +49,7 @@ class Step:
             from_state=self.state.value,
             to_state=self.after.value,
             reason=self.reason,
+            data=self.data,
         )
 
 

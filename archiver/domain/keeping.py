@@ -37,7 +37,7 @@ class Custody:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Released:
+class Releasable:
     """What the catalog knows of a recording that may be deleted at the provider."""
 
     ref: RecordingRef
@@ -132,17 +132,17 @@ class Keeping(Protocol):
     async def spared(self, pk: int, *, reason: str) -> None:
         """Takes back an intention: the rendition is stored again, to be verified anew."""
 
-    async def retained(
-        self, pk: int, *, until: datetime, lock_mode: str, policy: Policy | None, reason: str, as_the_store_says: bool = False
-    ) -> None:
+    async def retained(self, pk: int, *, until: datetime, lock_mode: str, policy: Policy | None, reason: str) -> None:
         """Notes a longer retention of a rendition; a shorter one changes nothing (I10)."""
 
     # -- deletion at the provider ---------------------------------------------------------------------------------
 
-    async def releasable(self, source: str, recording_id: str) -> Released | None:
+    async def releasable(self, source: str, recording_id: str) -> Releasable | None:
         """A recording with all its renditions and objects."""
 
-    async def authorise_release(self, source: str, recording_id: str, confirm: Callable[..., str | None]) -> str | None:
+    async def authorise_release(
+        self, source: str, recording_id: str, confirm: Callable[[Sequence[Candidate], datetime], str | None]
+    ) -> str | None:
         """Records the intention to delete a recording at the provider, if `confirm` (renditions, now) has no objection.
 
         Gives the objection otherwise.
@@ -156,8 +156,8 @@ class Keeping(Protocol):
     async def hold_differences(self, *, limit: int) -> Sequence[StoreHold]:
         """Renditions with objects whose hold in the store has to be set or cleared."""
 
-    async def store_held(self, pk: int, *, on: bool) -> bool:
-        """Notes what was done in the store; False where the catalog wants the opposite by now."""
+    async def store_held(self, item: StoreHold) -> bool:
+        """Notes what was done in the store; False where the catalog wants something else by now."""
 
     async def sweep_holds(self) -> int:
         """Holds whatever matches a hold with --future and is not held yet; says how many renditions."""
