@@ -9,6 +9,7 @@ async with Arena.opened(folder, catalog=url, store=store, world=world) as arena:
 
 import contextlib
 import json
+import logging
 import os
 import re
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from archiver.simulator.recordings import Source
 from archiver.simulator.server import serve
 from archiver.simulator.world import World
 from tests.faults.invariants import check_invariants
+from tests.faults.quiet import told
 from tests.faults.truth import Truth
 from tests.faults.zygote import Zygote
 
@@ -108,6 +110,7 @@ class Arena:
     async def opened(cls, folder, *, catalog, store, world, zygote, faults=None, behaviour=None, concurrency=6, poll_every="2s"):
         """The providers serve until the block ends, and runs that are still there are killed."""
         folder.mkdir(parents=True, exist_ok=True)
+        logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # it complains of every client that is killed
         truth = Truth()
         truth.see(world)
         async with serve(world, faults=faults, behaviour=behaviour) as simulation:
@@ -171,7 +174,7 @@ class Arena:
         world = self.simulation.world
         text = self.log.read_text(errors="replace")
         found = [*self.slow, *self._tracebacks(text)]
-        with _credentials(self.environment):
+        with _credentials(self.environment), told():
             storage = make_storage(settings.storage, clock)
             try:
                 await storage.probe()

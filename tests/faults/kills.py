@@ -108,9 +108,9 @@ async def _kill_one(arena, rng, tally):
     before = arena.log.stat().st_size if arena.log.exists() else 0
     run = await arena.start(rng.choice(["sync", "run"]))
     if rng.random() < 0.5:
-        await _either(run, asyncio.sleep(LONGEST * rng.random() ** 2))
+        await either(run, asyncio.sleep(LONGEST * rng.random() ** 2))
     else:
-        await _either(run, _requests(arena.simulation, rng.randint(1, REQUESTS)))
+        await either(run, requests(arena.simulation, rng.randint(1, REQUESTS)))
     if run.over:
         tally.too_late += 1
     code = await run.kill()
@@ -118,7 +118,7 @@ async def _kill_one(arena, rng, tally):
     tally.when[_last_event(arena, before)] += 1
 
 
-async def _either(run, moment):
+async def either(run, moment):
     """Until the moment has come, or the run has ended by itself."""
     waits = [asyncio.ensure_future(moment), asyncio.ensure_future(run.ended())]
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -127,7 +127,8 @@ async def _either(run, moment):
     await asyncio.gather(*waits, return_exceptions=True)
 
 
-async def _requests(simulation, count):
+async def requests(simulation, count):
+    """Until the providers have seen that many more requests, or `LONGEST` has passed."""
     wanted = len(simulation.audit) + count
     for _ in range(int(LONGEST / 0.002)):
         if len(simulation.audit) >= wanted:

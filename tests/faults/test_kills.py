@@ -1,0 +1,57 @@
+"""The real program survives SIGKILL at random moments: ten of them in every run, five hundred in the long campaign."""
+
+import contextlib
+
+import pytest
+
+from tests.faults.kills import DATABASES, STORES, Servers, Tally, campaign, episode
+from tests.faults.reach import Reach, Row
+from tests.faults.zygote import Zygote
+
+SEED = 2027
+KILLS = 500
+
+
+@pytest.fixture
+def servers(postgres, rclone_s3, localstack):
+    with contextlib.ExitStack() as stack:
+        yield Servers(stack, postgres_server=postgres, s3_servers={"rclone": rclone_s3, "localstack": localstack})
+        for server in (rclone_s3, localstack):
+            server.client.close()
+
+
+@pytest.mark.parametrize(("database", "store"), [("sqlite", "file"), ("postgresql", "localstack")])
+async def test_the_program_killed_again_and_again_works_at_once_and_loses_nothing(tmp_path, servers, database, store):
+    tally = Tally()
+    async with Zygote.opened() as zygote:
+        where = {"database": database, "store": store, "servers": servers, "zygote": zygote}
+        found = await episode(tmp_path / "episode", SEED, kills=5, recordings=24, tally=tally, **where)
+    assert found == []
+    assert tally.kills + tally.too_late == 5
+
+
+async def test_a_start_reports_the_exit_code_of_the_program(tmp_path):
+    async with Zygote.opened() as zygote:
+        run = await zygote.start("--version", log=tmp_path / "log")
+        assert await run.ended() == 0
+        wrong = await zygote.start("--config", tmp_path / "none.toml", "status", log=tmp_path / "log")
+        assert await wrong.ended() == 2
+    assert (tmp_path / "log").read_text().startswith("archiver, version ")
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("database", DATABASES)
+async def test_five_hundred_kills(tmp_path, servers, database, store):
+    reach = Reach("kills")
+    share = -(-KILLS // (len(DATABASES) * len(STORES)))
+    tally = Tally()
+    await campaign(
+        SEED, share, database=database, store=store, folder=tmp_path, servers=servers, tally=tally, tell=lambda *_: None
+    )
+    print(f"\nkills on {database} and {store}: {tally}")
+    reach.hit(Row.KILL, tally.kills)
+    reach.save()
+    assert tally.violations == []
+    assert tally.kills >= share * 2 // 3
