@@ -20,6 +20,7 @@ from archiver.catalog import reports
 from archiver.domain import errors
 from archiver.fixity import daily
 from archiver.pipeline.cycle import first_of, holding, poll
+from archiver.pipeline.hints import Hints
 from archiver.pipeline.sweep import sweep
 from archiver.rotation import Rotation
 
@@ -37,6 +38,7 @@ BLOCKED = 1.0  # a pulse this late says that something held the loop
 COUNTS = timedelta(seconds=15)  # how often gauges are refreshed
 SECRETS = timedelta(seconds=30)  # how often secret files are looked at: a rotated one is in use within a minute
 SWEEP = timedelta(hours=6)  # how often unfinished uploads are looked over
+HURRY = 5  # webhooks without an id lead to this many polls more in an interval at most
 STALLED = 2  # poll intervals without a complete pass after which a source counts as stalled (I20)
 
 
@@ -85,6 +87,8 @@ class Daemon:
         self._stop = stop
         self._started = app.clock.now()
         self._rotation = Rotation(app)
+        self._turns = {name: asyncio.Lock() for name in app.providers}
+        self.hints = Hints(app.providers, app.clock)
 
     async def run(self) -> None:
         """Works until `stop` is set, then drains; cancelling it stops at once. Claims are handed back by `open_app`."""
@@ -116,6 +120,8 @@ class Daemon:
         polls = [self._polling(name, bells.every(f"poll:{name}", app.source(name).poll_every), pump) for name in app.providers]
         return [
             *polls,
+            *(self._following(name, pump) for name in app.providers),
+            *(self._hurrying(name, pump) for name in app.providers),
             self._repeating("verify", bells.every("verify", app.settings.schedule.verify_every), self._verify),
             self._repeating("sweep", bells.every("sweep", SWEEP), self._sweep),
             self._repeating("secrets", bells.every("secrets", SECRETS), self._rotation.look),
@@ -136,10 +142,12 @@ class Daemon:
                 log.exception("job_failed", job=name)
 
     async def _polling(self, source: str, bell: asyncio.Event, pump: Pump) -> None:
-        app = self._app
-        every = app.source(source).poll_every
+        every = self._app.source(source).poll_every
+        await self._repeating(f"poll:{source}", bell, lambda: self._poll(source, pump, unless_since=every / 2))
 
-        async def once() -> None:
+    async def _poll(self, source: str, pump: Pump, *, unless_since: timedelta | None) -> None:
+        app = self._app
+        async with self._turns[source]:
             seen = await poll(
                 app.discovery(source),  # made anew: a rotated secret replaces the provider
                 source,
@@ -147,15 +155,49 @@ class Daemon:
                 health=app.health,
                 clock=app.clock,
                 wait=False,
-                unless_since=every / 2,
+                unless_since=unless_since,
             )
-            if seen is not None:
-                app.metrics.lost(source, seen.lost)
-            if seen is not None and seen.complete:
-                app.metrics.pass_completed(source, app.clock.now())
+        if seen is not None:
+            app.metrics.lost(source, seen.lost)
+        if seen is not None and seen.complete:
+            app.metrics.pass_completed(source, app.clock.now())
+        pump.bell.set()
+
+    async def _following(self, source: str, pump: Pump) -> None:
+        """Asks the provider for what webhooks named. What goes wrong here is no loss: the next poll asks for everything."""
+        app = self._app
+
+        async def once() -> None:
+            ids = self.hints.take(source)
+            if not ids or app.health.down(source):  # a source in trouble is not asked more often for being told to
+                return
+            async with self._turns[source]:
+                try:
+                    seen = await app.discovery(source).look(ids, spared=self.hints.spared(source))
+                except errors.ProviderError as error:
+                    app.health.failed(source, error)
+                    raise
+            self.hints.absent(source, seen.gone)
+            app.metrics.lost(source, seen.lost)
+            log.info("hints_followed", source=source, asked=len(ids), new=seen.new, gone=len(seen.gone))
             pump.bell.set()
 
-        await self._repeating(f"poll:{source}", bell, once)
+        await self._repeating(f"hints:{source}", self.hints.asks[source], once)
+
+    async def _hurrying(self, source: str, pump: Pump) -> None:
+        """Polls sooner where webhooks told that there is something, and not what."""
+        app = self._app
+        apart = app.source(source).poll_every.total_seconds() / HURRY
+        last = float("-inf")
+
+        async def once() -> None:
+            nonlocal last
+            await app.clock.sleep(max(0.0, last + apart - app.clock.monotonic()))
+            last = app.clock.monotonic()
+            if not app.health.down(source):
+                await self._poll(source, pump, unless_since=None)
+
+        await self._repeating(f"hurry:{source}", self.hints.polls[source], once)
 
     async def _sweep(self) -> None:
         app = self._app
@@ -207,5 +249,7 @@ class Daemon:
                         age = int((app.clock.now() - last).total_seconds())
                         found.append(f"{name}: no complete pass for {age} s" + (f" ({state.problem})" if state.problem else ""))
         except (errors.CatalogError, TimeoutError) as error:
-            found.append(f"the catalog cannot be reached: {error}" if str(error) else "the catalog does not answer within 2 s")
+            # Whoever reaches the port may read this; where the catalog is, and as whom, is the log's business.
+            log.warning("catalog_unavailable", error=str(error) or "no answer within 2 s")
+            found.append("the catalog cannot be reached" if str(error) else "the catalog does not answer within 2 s")
         return found

@@ -1,20 +1,25 @@
-"""`archiver config check|show|schema`: is the configuration usable, what is set and by whom, what could be set."""
+"""`archiver config check|show|schema|password`: is it usable, what is set and by whom, what could be; a hash for `web.users`."""
 
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from archiver.app import SystemClock
 from archiver.config import describe, schema
-from archiver.domain.errors import ConfigurationError
+from archiver.domain.errors import ConfigurationError, UsageError
+from archiver.web.passwords import hash_password
 
 if TYPE_CHECKING:
     from archiver.cli.context import Invocation
 
 CHECK_SCHEMA = "archiver.config-check/1"
 SHOW_SCHEMA = "archiver.config/1"
+SHORTEST_PASSWORD = 8  # characters
+LONGEST_PASSWORD = 1024
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
@@ -78,6 +83,25 @@ def show_schema(*, as_json: bool) -> None:
             default = f", default {json.dumps(told['default'])}" if "default" in told else ""
             click.echo(f"  {key}: {told['x-accepted']}{default}\n      {told['description']}")
         click.echo()
+
+
+@config.command()
+def password() -> None:
+    """Make the hash of a password, for `web.users`.
+
+    Asks twice on a terminal, without showing it; else reads one line from standard input.
+    """
+    if sys.stdin.isatty():
+        given = click.prompt("Password", hide_input=True, confirmation_prompt="Once more", err=True)
+    else:
+        try:
+            given = sys.stdin.readline(2 * LONGEST_PASSWORD).removesuffix("\n").removesuffix("\r")
+        except UnicodeDecodeError:
+            raise UsageError("password: found bytes that are not text in this locale's encoding") from None
+    if not SHORTEST_PASSWORD <= len(given) <= LONGEST_PASSWORD or "\x00" in given:
+        found = "a NUL in it" if "\x00" in given else f"{len(given)} characters"
+        raise UsageError(f"password: found {found}, accepted: {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters on one line")
+    click.echo(hash_password(given, salt=bytes.fromhex(SystemClock().token())))
 
 
 def _path(path: object) -> str | None:

@@ -12,7 +12,7 @@ from archiver.app import VERSION, open_app
 from archiver.cli import exits
 from archiver.cli.running import Stop, run_command
 from archiver.daemon import Daemon
-from archiver.web import View, serve
+from archiver.web import Hooks, View, serve
 
 if TYPE_CHECKING:
     from archiver.app import App
@@ -52,6 +52,7 @@ async def run_daemon(app: App, stop: Stop) -> None:
                 users=web.users,
                 tokens=web.tokens,
                 public_url=web.public_url,
+                hooks=Hooks(sources=app.settings.sources, note=daemon.hints.note),
             )
             server = await stack.enter_async_context(serve(view, host=web.host, port=web.port))
             log.info("listening", url=server.url)

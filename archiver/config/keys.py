@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from archiver.config import password_hash
 from archiver.config.addresses import base_url, catalog_url, endpoint_url, listen, media_host, storage_url
 from archiver.config.kinds import choice, path, secret, secret_table, share, switch, table, text, whole, words
 from archiver.config.measures import duration, period, provider_deletion, size
@@ -152,12 +153,17 @@ _ATTEST = (_key("key_file", path(), "", "Ed25519 private key, made by `archiver 
 
 _WEB = (
     _key("listen", listen(), "127.0.0.1:8080", "Where dashboard, API, metrics and webhooks are served; empty switches them off."),
-    _key("public_url", base_url(cut_version=False), "", "The address that providers call for webhooks; Twilio signs it."),
+    _key(
+        "public_url",
+        base_url(cut_version=False),
+        "",
+        "The address under which others reach this server; without it, webhooks of Twilio, which sign it, are refused.",
+    ),
     _key(
         "users",
-        secret_table(secret("a hash scrypt$n$r$p$salt$hash", r"scrypt(\$[0-9]{1,9}){3}(\$[A-Za-z0-9+/]{8,200}={0,2}){2}")),
+        secret_table(secret(f"a hash {password_hash.ACCEPTED}", check=password_hash.parse_hash)),
         {},
-        "Who may log in: name = scrypt hash, or name_file = path of a file that holds it.",
+        "Who may log in: name = scrypt hash, or name_file = path of a file that holds it; `archiver config password` makes one.",
     ),
     _key(
         "tokens",
@@ -197,12 +203,12 @@ SOURCE = (
     _key("account_sid", _sid("AC", "an account's SID"), "", "Twilio: the account."),
     _key("api_key_sid", _sid("SK", "an API key's SID"), "", "Twilio: an API key, better than the account's token."),
     _key("api_key_secret", secret(), None, "Twilio: that key's secret.", twin=True),
-    _key("auth_token", secret(), None, "Twilio: the account's token; also checks the signature of webhooks.", twin=True),
+    _key("auth_token", secret(), None, "Twilio: the account's token; checks the signature of webhooks, too.", twin=True),
     _key(
         "webhook_public_key",
         text(r"([A-Za-z0-9+/]{43}=)?", "an Ed25519 public key in base64, 44 characters", "A" * 43 + "="),
         "",
-        "Telnyx: checks the signature of webhooks.",
+        "Telnyx: checks the signature of webhooks; the portal shows it.",
     ),
     _key("poll_every", duration(_SHORTEST, 7 * _DAY, "5m"), "5m", "How often the provider is asked for what is new."),
     _key(

@@ -195,8 +195,13 @@ def _show_table(value: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} = {member}" for name, member in value.items())
 
 
-def secret(accepted: str = "text without spaces or line breaks", pattern: str = r"[\x21-\x7e]+") -> Kind:
-    """Text that is never shown, fit for an HTTP header."""
+def secret(
+    accepted: str = "text without spaces or line breaks",
+    pattern: str = r"[\x21-\x7e]+",
+    *,
+    check: Callable[[str], object] | None = None,
+) -> Kind:
+    """Text that is never shown, fit for an HTTP header. `check` raises ValueError for one that fits and is no good."""
     compiled = re.compile(pattern)
 
     def read(raw: object) -> Secret:
@@ -206,6 +211,11 @@ def secret(accepted: str = "text without spaces or line breaks", pattern: str = 
             raise Unacceptable(
                 f"{shape(raw)}{' with a space, line break or the like in it' if re.search(r'[^!-~]', raw) else ''}"
             )
+        if check is not None:
+            try:
+                check(raw)
+            except ValueError:  # its text is for those who know the value
+                raise Unacceptable(shape(raw)) from None
         return Secret(raw)
 
     return Kind(

@@ -17,7 +17,7 @@ from archiver.domain.work import PRIORITY_LIVE, PassResult
 from archiver.pipeline.side_by_side import side_by_side
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
 
     from archiver.domain.ports import Clock, Listing, Provider
@@ -44,6 +44,7 @@ class Pass:
     results: list[PassResult] = field(default_factory=list)
     ids: set[str] = field(default_factory=set)
     suspects: dict[str, RecordingRef] = field(default_factory=dict)  # listed as deleted
+    gone: set[str] = field(default_factory=set)  # asked for by id, and not there
     listed: int = 0
     new: int = 0
     rejected: int = 0
@@ -108,6 +109,16 @@ class Discovery:
             if listing.windowed:
                 await self._window(seen, listing, day, priority)
         await self._rooms(seen)
+        return seen
+
+    async def look(self, ids: Sequence[str], *, spared: Collection[str] = ()) -> Pass:
+        """Asks for recordings that a webhook named: what is there is catalogued, known or not; an absence counts as one look.
+
+        The absence of those `spared` does not count. The watermark stays where it is. Raises the errors of `Provider.get` that
+        concern the whole source.
+        """
+        seen = Pass()
+        await side_by_side(ids, lambda each: self._look(seen, self._ref(each), looks=0 if each in spared else 1))
         return seen
 
     async def _finish(self, seen: Pass, *, problem: str, watermark: datetime | None = None) -> None:
@@ -193,7 +204,7 @@ class Discovery:
         await side_by_side(listed_as_deleted, lambda ref: self._look(seen, ref, looks=2))
 
     async def _look(self, seen: Pass, ref: RecordingRef, *, looks: int) -> None:
-        """One look at one recording: its record into the catalog, or its absence, counted as `looks`."""
+        """One look at one recording: its record into the catalog, or its absence, counted as `looks` (0: not at all)."""
         try:
             item = await self._provider.get(ref)
         except errors.RecordingGone:
@@ -205,9 +216,10 @@ class Discovery:
             self._bear(seen, error, recording_id=ref.recording_id)
             return
         if item is not None and item.status is not ProviderStatus.DELETED:
-            await self._catalog.add_page(self._source, self._provider.kind, [item])
+            seen.new += (await self._catalog.add_page(self._source, self._provider.kind, [item])).new
             return
-        if await self._catalog.record_gone(self._source, ref.recording_id, looks=looks):
+        seen.gone.add(ref.recording_id)
+        if looks and await self._catalog.record_gone(self._source, ref.recording_id, looks=looks):
             seen.lost += 1
             self._log.warning("recording_gone", recording_id=ref.recording_id)
 

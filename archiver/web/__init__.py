@@ -1,12 +1,12 @@
-"""The HTTP face of the daemon: health, metrics, a read-only API, and pages for people.
+"""The HTTP face of the daemon: health, metrics, a read-only API, pages for people, and hints from providers.
 
     async with serve(view, host="127.0.0.1", port=8080) as server:
         print(server.url)
 
-Nothing here changes anything: every route answers GET and HEAD only.
+Nothing here changes anything: every route answers GET and HEAD only, but webhooks, which leave a note and no more.
 """
 
 from archiver.web.server import WebServer, serve
-from archiver.web.view import View
+from archiver.web.view import Hooks, View
 
-__all__ = ["View", "WebServer", "serve"]
+__all__ = ["Hooks", "View", "WebServer", "serve"]

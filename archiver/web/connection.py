@@ -26,7 +26,15 @@ class Connection(web.RequestHandler):
     __slots__ = ("_door",)
 
     def __init__(self, door: Door, *, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(door, loop=loop, access_log=None, keepalive_timeout=IDLE, lingering_time=LINGER)  # type: ignore[arg-type]
+        # Nothing is unpacked: bodies that say they are packed are refused, and one byte must not become a thousand meanwhile.
+        super().__init__(
+            door,
+            loop=loop,
+            access_log=None,  # type: ignore[arg-type]
+            keepalive_timeout=IDLE,
+            lingering_time=LINGER,
+            auto_decompress=False,
+        )
         self._door = door
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -67,7 +67,7 @@ class Front:
         segments = segments_of(target)
         route, parts = self._routed(segments)
         self._check_host(request, route)
-        if route is None or not route.for_machines:
+        if route is None or not (route.for_machines or route.signed):
             await self._access.admit(_only(request, "Authorization"), request.remote or "")
         if route is None:
             raise not_found()
@@ -80,7 +80,7 @@ class Front:
         if request.body_exists and route.methods == READING:
             raise bad_request("A request that only reads has no body.")
         path = "/" + "/".join(segments)
-        return await route.answer(Asked(path=path, parts=parts, query=query_of(target)))
+        return await route.answer(Asked(path=path, request=request, parts=parts, query=query_of(target)))
 
     def _routed(self, segments: Sequence[str]) -> tuple[Route | None, Mapping[str, str]]:
         for route in self._routes:
@@ -100,7 +100,7 @@ class Front:
         host = hosts.host_of(given or "")
         if host is None:
             raise bad_request("The Host header is not a host name.")
-        if route is not None and route.for_machines and not self._local:
+        if route is not None and (route.signed or (route.for_machines and not self._local)):
             return
         sockname = request.transport.get_extra_info("sockname") if request.transport else None
         reached = str(sockname[0]) if sockname else ""
@@ -109,7 +109,8 @@ class Front:
 
     def _refused(self, request: web.BaseRequest, refusal: Refusal) -> web.Response:
         path = request.raw_path.partition("?")[0]
-        if path.startswith("/api/") or any(route.for_machines and route.pattern == path for route in self._routes):
+        machines = any(route.pattern == path and (route.for_machines or route.signed) for route in self._routes)
+        if machines or path.startswith("/api/"):
             text, kind = json.dumps(refusal.document) + "\n", "application/json"
         else:
             text, kind = self._pages.refusal(refusal), "text/html"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
 READING = ("GET", "HEAD")
+TELLING = ("POST",)
 _LONGEST_PATH = 1024  # bytes
 _LONGEST_QUERY = 2048
 _MOST_PARAMETERS = 40
@@ -24,9 +25,13 @@ _CONTROL = re.compile("[\x00-\x1f\x7f\\\\]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """A request whose address has been understood: `parts` are the named pieces of the path, `query` in the order given."""
+    """A request whose address has been understood: `parts` are the named pieces of the path, `query` in the order given.
+
+    `request` is for those who take a body and prove by its bytes who sent it.
+    """
 
     path: str
+    request: web.BaseRequest
     parts: Mapping[str, str] = field(default_factory=dict)
     query: Sequence[tuple[str, str]] = ()
 
@@ -36,12 +41,14 @@ class Route:
     """An address pattern and what answers it.
 
     `{name}` stands for one segment of the path, `{name...}` for the rest of it. `for_machines` answers to monitoring without
-    signing in, and so tells no name of a recording, room or person.
+    signing in, and so tells no name of a recording, room or person. `signed`: the request proves itself by a signature, so
+    nobody signs in, and the Host header, which a proxy may have changed, is nobody's business.
     """
 
     pattern: str
     answer: Callable[[Asked], Awaitable[web.Response]]
     for_machines: bool = False
+    signed: bool = False
     methods: tuple[str, ...] = READING
 
     def match(self, segments: Sequence[str]) -> Mapping[str, str] | None:

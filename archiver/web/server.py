@@ -18,8 +18,9 @@ from archiver.web.front import Front
 from archiver.web.machines import Machines
 from archiver.web.pages import Pages
 from archiver.web.patience import Patience
-from archiver.web.routes import Route
+from archiver.web.routes import TELLING, Route
 from archiver.web.static_files import StaticFiles
+from archiver.web.webhooks import Webhooks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -51,7 +52,8 @@ async def serve(view: View, *, host: str, port: int) -> AsyncIterator[WebServer]
     files = StaticFiles()
     machines = Machines(view, archive, patience)
     pages = Pages(view, archive, machines, files)
-    routes = _routes(machines, Api(archive, machines), pages, files)
+    hooks = Webhooks(view.hooks, public_url=view.public_url, clock=view.clock)
+    routes = _routes(machines, Api(archive, machines), pages, files, hooks)
     ours = hosts.names(listen=host, public_url=view.public_url)
     door = Door(Front(routes=routes, pages=pages, access=access, ours=ours, local=local, clock=view.clock))
     try:
@@ -70,7 +72,7 @@ async def serve(view: View, *, host: str, port: int) -> AsyncIterator[WebServer]
         await listening.wait_closed()
 
 
-def _routes(machines: Machines, api: Api, pages: Pages, files: StaticFiles) -> tuple[Route, ...]:
+def _routes(machines: Machines, api: Api, pages: Pages, files: StaticFiles, hooks: Webhooks) -> tuple[Route, ...]:
     """Every address there is."""
     return (
         Route(pattern="/livez", answer=machines.livez, for_machines=True),
@@ -83,6 +85,8 @@ def _routes(machines: Machines, api: Api, pages: Pages, files: StaticFiles) -> t
         Route(pattern="/api/v1/recordings", answer=api.recordings),
         Route(pattern="/api/v1/recordings/{id...}", answer=api.recording),
         Route(pattern="/static/{file}", answer=files.answer),
+        Route(pattern="/webhooks/telnyx", answer=hooks.telnyx, signed=True, methods=TELLING),
+        Route(pattern="/webhooks/twilio", answer=hooks.twilio, signed=True, methods=TELLING),
     )
 
 
