@@ -18,6 +18,7 @@ from archiver.cli.context import Invocation
 from archiver.cli.demo import demo, simulate
 from archiver.cli.doctor import doctor
 from archiver.cli.evidence import evidence
+from archiver.cli.export import export
 from archiver.cli.fixity import repair, verify
 from archiver.cli.operate import catalog, retry
 from archiver.cli.query import listing, show, status
@@ -64,6 +65,8 @@ for command in (
     simulate,
 ):
     cli.add_command(command)
+
+catalog.add_command(export)
 
 
 def main(words: list[str] | None = None) -> int:
