@@ -13,7 +13,6 @@ from archiver.catalog.holds import document
 from archiver.catalog.steps import Step, take
 from archiver.catalog.tables import recordings, renditions, rooms
 from archiver.config import format_instant
-from archiver.domain import lifecycle
 from archiver.domain.keeping import Certificate, Custody, Erasing
 from archiver.domain.lifecycle import Event
 from archiver.domain.recording import State
@@ -33,6 +32,7 @@ REQUESTED, BLOCKED, DATED = "requested", "blocked", "dated"
 # What can name a person or leads to a name; the recording's own id, instants, sizes and digests stay, because they prove that
 # nothing else is missing.
 _SCRUBBED = ("room_id", "room_name", "participant_id", "participant_name", "session_id", "external_url", "fingerprint")
+_WAITING = (State.WAITING, State.DUE, State.FAILED)  # what could still be archived; a loss stays one
 _PART = 400
 
 
@@ -73,7 +73,7 @@ async def dequeue(tx: Tx, actor: str, recording_pk: int, number: int) -> None:
     await tx.conn.execute(sa.select(R.id).where(R.recording_pk == recording_pk).with_for_update())
     for found in await custodies(tx.conn, CANDIDATE.where(R.recording_pk == recording_pk).order_by(R.id)):
         one = found.one
-        if one.holds or found.objects or one.state not in lifecycle.TRANSITIONS[Event.ERASING]:
+        if one.holds or found.objects or one.state not in _WAITING:
             continue
         reason = f"erasure {number}: nothing of it was archived"
         await take(tx, actor, [_step(found, one.state, Event.ERASING, reason)], worker="", lease_until=None)

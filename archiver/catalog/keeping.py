@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from archiver.catalog.database import Database
-    from archiver.domain.keeping import Certificate, Confirm, Custody, Erasing, Releasable, StoreHold
+    from archiver.domain.keeping import Certificate, Confirm, Custody, Erasing, Longer, Releasable, StoreHold
     from archiver.domain.plan import Candidate, Name
     from archiver.domain.retention import Policy
 
@@ -65,10 +65,8 @@ class SqlKeeping:
     async def spared(self, pk: int, *, reason: str) -> None:
         await self._database.write(lambda tx: retention.spared(tx, self._actor, pk, reason))
 
-    async def retained(self, pk: int, *, until: datetime, lock_mode: str, policy: Policy | None, reason: str) -> None:
-        await self._database.write(
-            lambda tx: retention.retained(tx, self._actor, pk, until=until, lock_mode=lock_mode, policy=policy, reason=reason)
-        )
+    async def retained(self, longer: Sequence[Longer]) -> None:
+        await self._database.write(lambda tx: retention.retained(tx, self._actor, longer))
 
     async def releasable(self, source: str, recording_id: str) -> Releasable | None:
         async with self._database.read() as conn:
@@ -120,6 +118,10 @@ class SqlKeeping:
     async def noted(self, name: str) -> tuple[Mapping[str, Any], datetime] | None:
         async with self._database.read() as conn:
             return await retention.noted(conn, name)
+
+    async def last_event(self) -> datetime | None:
+        async with self._database.read() as conn:
+            return await retention.last_event(conn)
 
     async def last_segment(self) -> int:
         async with self._database.read() as conn:

@@ -11,7 +11,7 @@ from archiver.catalog.candidates import CANDIDATE, C, R, candidates, custodies
 from archiver.catalog.evidence_tables import notes, policies, segments
 from archiver.catalog.history import Change, record
 from archiver.catalog.steps import Step, take
-from archiver.catalog.tables import recordings, renditions, superseded
+from archiver.catalog.tables import ledger, recordings, renditions, superseded
 from archiver.domain.keeping import AUTHORISED, Custody
 from archiver.domain.lifecycle import ARCHIVED, TRANSITIONS, Event
 from archiver.domain.plan import Action
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from archiver.catalog.database import Tx
-    from archiver.domain.keeping import Confirm, ObjectRef
+    from archiver.domain.keeping import Confirm, Longer, ObjectRef
     from archiver.domain.plan import Candidate, Item, Name
     from archiver.domain.retention import Policy
 
@@ -153,31 +153,38 @@ async def spared(tx: Tx, actor: str, pk: int, reason: str) -> None:
     await take(tx, actor, [_step(found.one, Event.SPARED, reason, {})], lease_until=None, due_at=tx.now)
 
 
-async def retained(tx: Tx, actor: str, pk: int, *, until: datetime, lock_mode: str, policy: Policy | None, reason: str) -> None:
-    """A longer retention than the one on record; anything else changes nothing (I10)."""
-    await tx.conn.execute(sa.select(R.id).where(R.id == pk).with_for_update())
-    found = await custody(tx.conn, pk)
-    if found is None:
+async def retained(tx: Tx, actor: str, longer: Sequence[Longer]) -> None:
+    """Longer retentions than those on record; anything else changes nothing (I10)."""
+    wanted = {item.pk: item for item in longer}
+    if not wanted:
         return
-    one = found.one
-    longer = one.retain_until is None or until > one.retain_until
-    if not longer and lock_mode in ("", one.lock_mode):
-        return
-    values: dict[str, Any] = {"retain_until": until} if longer else {}
-    values |= {"lock_mode": lock_mode} if lock_mode else {}
-    values |= {"policy": policy.name, "policy_fingerprint": policy.fingerprint()} if policy else {}
-    await tx.execute(sa.update(renditions).where(R.id == pk).values(**values))
-    told = {name: instant(value) if name == "retain_until" else value for name, value in values.items()}
-    before = instant(one.retain_until) if one.retain_until else None
-    change = Change(
-        event="retention_extended",
-        source=one.source,
-        recording_id=one.recording_id,
-        rendition=one.rendition,
-        reason=reason,
-        data={**told, "before": before},
-    )
-    await record(tx, actor, [change])
+    await tx.conn.execute(sa.select(R.id).where(R.id.in_(list(wanted))).order_by(R.id).with_for_update())
+    rows = (await tx.conn.execute(CANDIDATE.where(R.id.in_(list(wanted))).order_by(R.id))).all()
+    changes = []
+    for one in await candidates(tx.conn, rows):
+        item = wanted[one.pk]
+        values = _longer(one, item)
+        if not values:
+            continue
+        await tx.execute(sa.update(renditions).where(R.id == one.pk).values(**values))
+        told = {name: instant(value) if name == "retain_until" else value for name, value in values.items()}
+        told["before"] = instant(one.retain_until) if one.retain_until else None
+        name = {"source": one.source, "recording_id": one.recording_id, "rendition": one.rendition}
+        changes.append(Change(event="retention_extended", **name, reason=item.reason, data=told))
+    await record(tx, actor, changes)
+
+
+def _longer(one: Candidate, item: Longer) -> dict[str, Any]:
+    """What changes about a rendition: a later end, a lock where there was none; nothing ever ends earlier."""
+    later = one.retain_until is None or item.until > one.retain_until
+    locked = bool(item.lock_mode) and item.lock_mode != one.lock_mode
+    if not later and not locked:
+        return {}
+    values: dict[str, Any] = {"retain_until": item.until} if later else {}
+    values |= {"lock_mode": item.lock_mode} if locked else {}
+    if item.policy is not None:
+        values |= {"policy": item.policy.name, "policy_fingerprint": item.policy.fingerprint()}
+    return values
 
 
 # -- notes
@@ -194,6 +201,12 @@ async def noted(conn: AsyncConnection, name: str) -> tuple[Mapping[str, Any], da
     """A small fact and its instant."""
     row = (await conn.execute(sa.select(notes.c.value, notes.c.at).where(notes.c.name == name))).one_or_none()
     return None if row is None else (row.value, row.at)
+
+
+async def last_event(conn: AsyncConnection) -> datetime | None:
+    """When the last line of the history was written."""
+    moment: datetime | None = (await conn.execute(sa.select(ledger.c.at).order_by(ledger.c.id.desc()).limit(1))).scalar()
+    return moment
 
 
 async def last_segment(conn: AsyncConnection) -> int:

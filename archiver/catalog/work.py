@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from archiver.catalog.database import Tx
 
-R, C = renditions.c, recordings.c
+R, C, S = renditions.c, recordings.c, superseded.c
 _OF_RENDITION = (
     *("id", "recording_pk", "source", "state", "revision", "attempts", "priority", "key", "version_id", "size", "sha256"),
     *(
@@ -37,6 +37,7 @@ _OF_RENDITION = (
         "metadata",
         "retain_until",
         "lock_mode",
+        "store_hold",
         "archived_at",
         "verified_at",
     ),
@@ -218,6 +219,8 @@ async def _write(tx: Tx, worker: str, ready: Sequence[Outcome]) -> None:
         names = ("key", "version_id", "size", "sha256", "token", "archived_at")
         rows = [{"rendition_pk": i.entry.id, "superseded_at": tx.now} | {n: getattr(i.entry, n) for n in names} for i in replaced]
         await tx.execute(sa.insert(superseded), [row for row in rows if row["sha256"]])
+        again = sa.delete(superseded).where(S.rendition_pk == sa.bindparam("pk"), S.key == sa.bindparam("current"))
+        await tx.execute(again, [{"pk": i.entry.id, "current": _value(i, "key")} for i in replaced])  # an earlier object gone back to
 
 
 _TROUBLE = {Event.RETRY_SCHEDULED, Event.FAILED, Event.LOST, Event.UNAVAILABLE, Event.EXTERNAL, Event.DAMAGED}

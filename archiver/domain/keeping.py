@@ -37,6 +37,19 @@ class Custody:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Longer:
+    """A retention that has grown. `lock_mode` is that of the store's lock, "" where it has none; `policy` the one that asks for
+    it, None where the store was found to lock for longer.
+    """
+
+    pk: int
+    until: datetime
+    reason: str
+    lock_mode: str = ""
+    policy: Policy | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Releasable:
     """What the catalog knows of a recording that may be deleted at the provider."""
 
@@ -132,8 +145,8 @@ class Keeping(Protocol):
     async def spared(self, pk: int, *, reason: str) -> None:
         """Takes back an intention: the rendition is stored again, to be verified anew."""
 
-    async def retained(self, pk: int, *, until: datetime, lock_mode: str, policy: Policy | None, reason: str) -> None:
-        """Notes a longer retention of a rendition; a shorter one changes nothing (I10)."""
+    async def retained(self, longer: Sequence[Longer]) -> None:
+        """Notes longer retentions; a shorter one than the one on record changes nothing (I10)."""
 
     # -- deletion at the provider ---------------------------------------------------------------------------------
 
@@ -189,6 +202,9 @@ class Keeping(Protocol):
 
     async def noted(self, name: str) -> tuple[Mapping[str, Any], datetime] | None:
         """A small fact and when it was noted, None where it never was."""
+
+    async def last_event(self) -> datetime | None:
+        """When the last line of the history was written."""
 
     async def last_segment(self) -> int:
         """Number of the last sealed segment of the history that the catalog knows, 0 for none."""

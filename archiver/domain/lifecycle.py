@@ -55,7 +55,7 @@ TRANSITIONS: dict[Event, dict[State, State]] = {
     Event.REPAIRED: {S.DAMAGED: S.DUE},
     Event.EXPIRING: {S.STORED: S.EXPIRING, S.VERIFIED: S.EXPIRING},
     Event.EXPIRED: {S.EXPIRING: S.EXPIRED},
-    Event.ERASING: dict.fromkeys((S.STORED, S.VERIFIED, S.DAMAGED, S.WAITING, S.DUE, S.FAILED), S.EXPIRING),
+    Event.ERASING: dict.fromkeys(frozenset(S) - {S.TRANSFERRING, S.EXPIRING, S.EXPIRED}, S.EXPIRING),
     Event.SPARED: {S.EXPIRING: S.STORED},
 }
 

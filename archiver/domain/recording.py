@@ -144,6 +144,7 @@ class Entry:
     metadata: Mapping[str, str] = field(default_factory=dict)  # a provider's decryption headers, carried over
     retain_until: datetime | None = None
     lock_mode: str = ""
+    store_hold: bool = False  # the store's own legal hold is set on its objects
     archived_at: datetime | None = None
     verified_at: datetime | None = None
 

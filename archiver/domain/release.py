@@ -39,10 +39,13 @@ class Evidence:
     read_back: Mapping[str, ReadBack] = field(default_factory=dict)  # by rendition
 
 
-def refusal(renditions: Sequence[Candidate], evidence: Evidence, rule: ReleaseRule, *, now: datetime) -> str | None:
+def refusal(
+    renditions: Sequence[Candidate], evidence: Evidence, rule: ReleaseRule, *, now: datetime, store: datetime
+) -> str | None:
     """Why the provider's copy of a recording may not be deleted now; None where nothing speaks against it.
 
-    `renditions` are all of the recording's, as the transaction that records the intention reads them.
+    `renditions` are all of the recording's, as the transaction that records the intention reads them; `now` is the catalog's
+    instant, `store` the store's, against which its locks are held.
     """
     if not renditions:
         return "nothing of it is archived"
@@ -53,7 +56,7 @@ def refusal(renditions: Sequence[Candidate], evidence: Evidence, rule: ReleaseRu
             return f"erasure {one.erasure} waits for it"
         if release_reason(one, rule, now=now) is None:
             return f"{one.rendition} is {one.state.value}, and not verified, locked and cooled off"
-        problem = _unproved(one, evidence.read_back.get(one.rendition), rule, now)
+        problem = _unproved(one, evidence.read_back.get(one.rendition), rule, max(now, store))
         if problem is not None:
             return f"{one.rendition}: {problem}"
     return changed(evidence.known, evidence.provider)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from archiver.domain.recording import Entry
     from archiver.domain.work import Catalog
     from archiver.pipeline.health import Health
+    from archiver.pipeline.locking import LockedTransfer
     from archiver.pipeline.transfer import Transfer
     from archiver.pipeline.verify import Verifier
 
@@ -39,7 +40,7 @@ class Pump:
         self,
         *,
         catalog: Catalog,
-        transfer: Transfer,
+        transfer: Transfer | LockedTransfer,
         verifier: Verifier,
         health: Health,
         clock: Clock,
