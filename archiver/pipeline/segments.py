@@ -70,24 +70,37 @@ def _consistent(found: Opened, count: int) -> None:
     if header.count != count or header.last_seq - header.first_seq + 1 != count:
         says = f"{header.count} lines, seq {header.first_seq} to {header.last_seq}"
         found.problems.append((1, f"the header says {says}; the file has {count} lines"))
+    expected = header.first_seq
     for number, item in found.lines.items():
-        if item.seq != header.first_seq + number - 2:
-            found.problems.append((number, f"seq {item.seq} stands where {header.first_seq + number - 2} belongs"))
+        if item.seq != expected:
+            found.problems.append((number, f"seq {item.seq} stands where {expected} belongs"))
+        expected = item.seq + 1
 
 
 def differences(found: Opened, lines: Sequence[Line]) -> list[tuple[int | None, str]]:
     """Where the file and the catalog's lines of the same segment differ, by the line of the file."""
-    here = {item.seq: (number, item) for number, item in found.lines.items()}
     there = {item.seq: item for item in lines}
     told: list[tuple[int | None, str]] = []
-    for seq in sorted(here.keys() | there.keys()):
-        if seq not in there:
-            told.append((here[seq][0], f"seq {seq} is in the archive and not in the catalog"))
-        elif seq not in here:
-            told.append((_place(found, seq), f"seq {seq} is in the catalog and not in the archive"))
-        elif names := _unequal(here[seq][1].document(), there[seq].document()):
-            told.append((here[seq][0], f"seq {seq}: the archive and the catalog differ in {', '.join(names)}"))
+    for number, item in found.lines.items():
+        if item.seq not in there:
+            told.append((number, f"seq {item.seq} is in the archive and not in the catalog"))
+        elif names := _unequal(item.document(), there[item.seq].document()):
+            told.append((number, f"seq {item.seq}: the archive and the catalog differ in {', '.join(names)}"))
+    missing = sorted(there.keys() - {item.seq for item in found.lines.values()})
+    for run in _runs(missing):
+        says = f"seq {run[0]}" + (f" to {run[-1]}" if len(run) > 1 else "")
+        told.append((_place(found, run[0]), f"{says}: in the catalog and not in the archive"))
     return told
+
+
+def _runs(numbers: Sequence[int]) -> list[list[int]]:
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return runs
 
 
 def _place(found: Opened, seq: int) -> int | None:
