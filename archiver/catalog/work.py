@@ -219,8 +219,9 @@ async def _write(tx: Tx, worker: str, ready: Sequence[Outcome]) -> None:
         names = ("key", "version_id", "size", "sha256", "token", "archived_at")
         rows = [{"rendition_pk": i.entry.id, "superseded_at": tx.now} | {n: getattr(i.entry, n) for n in names} for i in replaced]
         await tx.execute(sa.insert(superseded), [row for row in rows if row["sha256"]])
+        # An earlier object that was gone back to is the current one, and no longer superseded.
         again = sa.delete(superseded).where(S.rendition_pk == sa.bindparam("pk"), S.key == sa.bindparam("current"))
-        await tx.execute(again, [{"pk": i.entry.id, "current": _value(i, "key")} for i in replaced])  # an earlier object gone back to
+        await tx.execute(again, [{"pk": item.entry.id, "current": _value(item, "key")} for item in replaced])
 
 
 _TROUBLE = {Event.RETRY_SCHEDULED, Event.FAILED, Event.LOST, Event.UNAVAILABLE, Event.EXTERNAL, Event.DAMAGED}

@@ -109,7 +109,24 @@ class Transfer:
                 await reader.part()
         body.check_length()
         digest = reader.digest.hexdigest()
-        return _unchanged(entry) if digest == entry.sha256 else await self.archive(entry, beside=digest)
+        if digest == entry.sha256:
+            return _unchanged(entry)
+        return await self._earlier(entry, body, size=body.received, sha256=digest) or await self.archive(entry, beside=digest)
+
+    async def _earlier(self, entry: Entry, body: Body, *, size: int, sha256: str) -> Outcome | None:
+        """The object to go back to, where the provider has gone back to bytes that were archived before the present ones (I8).
+
+        The first object of a rendition stands under its plain name, every later one under one that its digest makes.
+        """
+        for beside in ("", sha256):
+            new = self._new(entry, body, token=self._clock.token(), sha256=sha256, beside=beside)
+            try:
+                found = await self._adopted(entry, new, size=size, sha256=sha256)
+            except (errors.ObjectMissing, errors.ObjectExists):
+                continue
+            if found is not None:
+                return _stored(entry, new, found, size=size, sha256=sha256, carried=body.media.metadata)
+        return None
 
     def _new(self, entry: Entry, body: Body, *, token: str, sha256: str = "", beside: str = "") -> NewObject:
         """The object to create; `beside` (hex digest) names a second one for other bytes of the same rendition."""
@@ -131,6 +148,9 @@ class Transfer:
     async def _store_small(self, entry: Entry, body: Body, data: bytearray, digest: bytes) -> Outcome:
         if entry.sha256 == digest.hex() and entry.key:
             return _unchanged(entry)
+        earlier = await self._earlier(entry, body, size=len(data), sha256=digest.hex()) if entry.sha256 else None
+        if earlier is not None:
+            return earlier
         token = self._clock.token()
         beside = digest.hex() if entry.sha256 else ""
         new = self._new(entry, body, token=token, sha256=digest.hex(), beside=beside)
