@@ -66,14 +66,10 @@ class SqlFacts:
         names = ("manifest", "key", "version_id", "sha256", "count")
         return [Manifest(**{name: getattr(row, name) for name in names}) for row in rows]
 
-    async def rewritten(self, old: Manifest, new: Manifest | None, kept: Collection[tuple[str, str]]) -> None:
+    async def rewritten(self, old: Manifest, new: Manifest) -> None:
         async def unit(tx: Tx) -> None:
-            if new is None or await _known(tx, new.manifest):
-                return
-            await _keep(tx, self._actor, new, "manifest_rewritten", instead_of=old.manifest)
-            for source, ids in _by_source(kept):
-                mine = sa.update(recordings).where(C.source == source, C.recording_id.in_(ids), C.manifest == old.manifest)
-                await tx.execute(mine.values(manifest=new.manifest))
+            if not await _known(tx, new.manifest):
+                await _keep(tx, self._actor, new, "manifest_rewritten", instead_of=old.manifest)
 
         await self._database.write(unit)
 

@@ -219,8 +219,8 @@ class RecordingFacts(Protocol):
     async def manifests_holding(self, recordings: Collection[tuple[str, str]]) -> Sequence[Manifest]:
         """The manifests that may hold lines of any of these (source, recording_id), in order."""
 
-    async def rewritten(self, old: Manifest, new: Manifest | None, kept: Collection[tuple[str, str]]) -> None:
-        """Notes `new` in the place of `old` for the recordings `kept`; `old` stays known until `removed`."""
+    async def rewritten(self, old: Manifest, new: Manifest) -> None:
+        """Notes `new`, which is to take the place of `old`; `old` stays known until `removed`."""
 
     async def removed(self, old: Manifest) -> None:
         """Notes that a manifest is gone from the archive."""

@@ -84,14 +84,12 @@ class Manifests:
         except ObjectMissing:
             await self._facts.removed(old)
             return True
-        rows = [(row, named(row)) for row in body.split(b"\n") if row]
-        kept = [(row, name) for row, name in rows if name not in without]
+        rows = [row for row in body.split(b"\n") if row]
+        kept = [row for row in rows if named(row) not in without]
         if len(kept) == len(rows):
             return False
-        new = None
         if kept:
-            new = await self._put_anew(b"".join(row + b"\n" for row, _name in kept), len(kept))
-        await self._facts.rewritten(old, new, [name for _row, name in kept])
+            await self._facts.rewritten(old, await self._put_anew(b"".join(row + b"\n" for row in kept), len(kept)))
         await self._storage.delete(old.key, old.version_id)
         await self._facts.removed(old)
         return True
