@@ -271,7 +271,11 @@ async def record_gone(tx: Tx, actor: str, source: str, recording_id: str, looks:
         return False
     total = row.gone_looks + looks
     confirmed = total >= lifecycle.CONFIRMING_LOOKS
-    values: dict[str, Any] = {"gone_looks": total, "gone_at": sa.func.coalesce(c.gone_at, tx.now), "manifest": None}
+    values: dict[str, Any] = {
+        "gone_looks": total,
+        "gone_at": sa.func.coalesce(c.gone_at, sa.literal(tx.now, c.gone_at.type)),
+        "manifest": None,
+    }
     if confirmed:
         values |= {"status": ProviderStatus.DELETED.value, "changed_at": tx.now}
     await tx.execute(sa.update(recordings).where(c.id == row.id).values(**values))

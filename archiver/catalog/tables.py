@@ -38,15 +38,21 @@ class Instant(sa.types.TypeDecorator[datetime]):
             raise ValueError(f"an instant needs a zone, got {value!r}")
         if dialect.name == "postgresql":
             return value
+        if value.tzinfo is not UTC:
+            value = value.astimezone(UTC)
         # Not strftime: it writes the year 999 with three digits, which sorts wrongly and cannot be read back.
-        return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+        return value.isoformat(timespec="microseconds")[:-6] + "Z"
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002 -- SQLAlchemy's signature
         if value is None:
             return None
         if isinstance(value, datetime):
             return value.astimezone(UTC)
-        return datetime.fromisoformat(value.removesuffix("Z")).replace(tzinfo=UTC)
+        found = datetime.fromisoformat(value)
+        return found if found.tzinfo is UTC else found.replace(tzinfo=UTC)
+
+
+_encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), sort_keys=True).encode
 
 
 class Json(sa.types.TypeDecorator[Any]):
@@ -58,7 +64,7 @@ class Json(sa.types.TypeDecorator[Any]):
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002 -- SQLAlchemy's signature
         if value is None:
             return None
-        return json.dumps(value, ensure_ascii=True, separators=(",", ":"), sort_keys=True)
+        return _encode(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:  # noqa: ARG002 -- SQLAlchemy's signature
         return None if value is None else json.loads(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -69,15 +70,72 @@ ENTRY = (
 )
 
 
-def entry(row: Any) -> Entry:
-    """An Entry from a row of ENTRY."""
-    values = dict(row._mapping)  # noqa: SLF001 -- SQLAlchemy's documented way to a row's mapping
-    values["state"] = State(values["state"])
-    values["status"] = ProviderStatus(values["status"])
+_NAMES = tuple(str(column.key) for column in ENTRY.selected_columns)
+_STATES = {state.value: state for state in State}
+_STATUSES = {status.value: status for status in ProviderStatus}
+
+
+def entry(row: Any, **changed: Any) -> Entry:
+    """An Entry from a row of ENTRY, with what is `changed` about it."""
+    values = dict(zip(_NAMES, row, strict=True))
+    values["state"] = _STATES[values["state"]]
+    values["status"] = _STATUSES[values["status"]]
     values["proof"] = values["proof"] or {}
     values["metadata"] = values["metadata"] or {}
     values["upload"] = values["upload"] or {}
-    return Entry(**values)
+    return Entry(**values | changed)
+
+
+# Statements that every recording takes its way through are made once: to put one together takes longer than to run it.
+_IDS = R.id.in_(sa.bindparam("ids", expanding=True))
+_IN_TURN = ENTRY.where(_IDS).order_by(R.priority, R.due_at)
+_CLAIM = (
+    sa.update(renditions)
+    .where(_IDS)
+    .values(
+        state=State.TRANSFERRING.value,
+        worker=sa.bindparam("claimed_by"),
+        lease_until=sa.bindparam("until"),
+        changed_at=sa.bindparam("now"),
+        revision=R.revision + 1,
+    )
+)
+_DUE = (
+    sa.select(R.id)
+    .where(
+        R.state == sa.literal_column("'due'"),
+        R.source == sa.bindparam("of_source"),
+        R.priority == sa.bindparam("of_priority"),
+        R.due_at <= sa.bindparam("now"),
+        R.id.not_in(sa.bindparam("had", expanding=True)),
+    )
+    .order_by(R.due_at)
+    .limit(sa.bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+_OVER = (
+    sa.select(R.id)
+    .where(
+        R.state == sa.literal_column("'transferring'"),
+        R.lease_until < sa.bindparam("now"),
+        R.source.in_(sa.bindparam("of_sources", expanding=True)),
+    )
+    .order_by(R.lease_until)
+    .limit(sa.bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+_UNVERIFIED = (
+    sa.select(R.id)
+    .where(
+        R.state == sa.literal_column("'stored'"),
+        R.due_at <= sa.bindparam("now"),
+        R.source.in_(sa.bindparam("of_sources", expanding=True)),
+    )
+    .order_by(R.due_at)
+    .limit(sa.bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+_HELD = sa.select(R.id, R.revision, R.change).where(_IDS).order_by(R.id).with_for_update()
 
 
 async def claim(tx: Tx, worker: str, limit: int, sources: Collection[str], turn: int) -> list[Entry]:
@@ -86,11 +144,13 @@ async def claim(tx: Tx, worker: str, limit: int, sources: Collection[str], turn:
     ids += await _due(tx, limit - len(ids), sources, turn)
     if not ids:
         return []
-    before = [entry(row) for row in (await tx.conn.execute(ENTRY.where(R.id.in_(ids)).order_by(R.priority, R.due_at))).all()]
-    values = {"state": State.TRANSFERRING.value, "worker": worker, "lease_until": tx.now + LEASE, "changed_at": tx.now}
-    await tx.execute(sa.update(renditions).where(R.id.in_(ids)).values(**values, revision=R.revision + 1))
-    await record(tx, worker, [_change(item, Event.CLAIMED, lifecycle.advance(item.state, Event.CLAIMED), "") for item in before])
-    return [dataclasses.replace(item, state=State.TRANSFERRING, revision=item.revision + 1) for item in before]
+    rows = (await tx.conn.execute(_IN_TURN, {"ids": ids})).all()
+    claimed = [entry(row, state=lifecycle.advance(_STATES[row.state], Event.CLAIMED), revision=row.revision + 1) for row in rows]
+    values = {"ids": ids, "claimed_by": worker, "until": tx.now + LEASE, "now": tx.now}
+    await tx.execute(_CLAIM, values)
+    changes = [_change(item, Event.CLAIMED, item.state, "", before=row.state) for item, row in zip(claimed, rows, strict=True)]
+    await record(tx, worker, changes)
+    return claimed
 
 
 async def _due(tx: Tx, limit: int, sources: Collection[str], turn: int) -> list[int]:
@@ -112,34 +172,20 @@ async def _due(tx: Tx, limit: int, sources: Collection[str], turn: int) -> list[
 
 
 async def _first_due(tx: Tx, source: str, priority: int, limit: int, had: Collection[int]) -> list[int]:
-    query = sa.select(R.id).where(R.state == "due", R.source == source, R.priority == priority, R.due_at <= tx.now)
-    query = query.where(R.id.not_in(had)) if had else query
-    query = query.order_by(R.due_at).limit(limit).with_for_update(skip_locked=True)
-    return list((await tx.conn.execute(query)).scalars())
+    values = {"of_source": source, "of_priority": priority, "now": tx.now, "had": list(had), "most": limit}
+    return list((await tx.conn.execute(_DUE, values)).scalars())
 
 
 async def _over(tx: Tx, limit: int, sources: Collection[str]) -> list[int]:
     """Claims whose worker has let the lease run out: dead, or stopped for longer than the lease."""
-    query = (
-        sa.select(R.id)
-        .where(R.state == "transferring", R.lease_until < tx.now, R.source.in_(list(sources)))
-        .order_by(R.lease_until)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    return list((await tx.conn.execute(query)).scalars())
+    values = {"now": tx.now, "of_sources": list(sources), "most": limit}
+    return list((await tx.conn.execute(_OVER, values)).scalars())
 
 
 async def claim_stored(tx: Tx, worker: str, limit: int, sources: Collection[str]) -> list[Entry]:
     """Stored entries due for verification, put off by a lease so that nobody else takes them meanwhile."""
-    query = (
-        sa.select(R.id)
-        .where(R.state == "stored", R.due_at <= tx.now, R.source.in_(list(sources)))
-        .order_by(R.due_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    ids = list((await tx.conn.execute(query)).scalars())
+    values = {"now": tx.now, "of_sources": list(sources), "most": limit}
+    ids = list((await tx.conn.execute(_UNVERIFIED, values)).scalars())
     if not ids:
         return []
     taken = sa.update(renditions).where(R.id.in_(ids))
@@ -150,33 +196,48 @@ async def claim_stored(tx: Tx, worker: str, limit: int, sources: Collection[str]
 async def save(tx: Tx, worker: str, outcomes: Sequence[Outcome]) -> list[Outcome]:
     """Applies what is still at its revision; what this very call applied before (its reply was lost) counts as applied.
 
-    Returns the outcomes that came too late.
+    Of one entry there may be several, each at the revision that the one before leaves. Returns the outcomes that came too late.
     """
-    wanted: dict[int, Outcome] = {}
+    by_entry: dict[int, list[Outcome]] = {}
     for item in outcomes:
-        wanted.setdefault(item.entry.id, item)
-    query = sa.select(R.id, R.revision, R.change).where(R.id.in_(list(wanted))).order_by(R.id).with_for_update()
-    found = {row.id: row for row in (await tx.conn.execute(query)).all()}
-    ready, late = [], []
-    for item in outcomes:
-        row = found.get(item.entry.id)
-        if row is not None and row.revision == item.entry.revision and wanted[item.entry.id] is item:
-            ready.append(item)
-        elif row is None or row.change != _mark(worker, item):
-            late.append(item)
+        by_entry.setdefault(item.entry.id, []).append(item)
+    rows = {row.id: row for row in (await tx.conn.execute(_HELD, {"ids": list(by_entry)})).all()}
+    ready: list[list[Outcome]] = []
+    late: list[Outcome] = []
+    for pk, chain in by_entry.items():
+        mine, others = _applicable(worker, rows.get(pk), chain)
+        late += others
+        if mine:
+            ready.append(mine)
     await _write(tx, worker, ready)
-    await _gone(tx, ready)
-    await record(
-        tx,
-        worker,
-        [_change(item.entry, item.event, _after(item), item.reason, {**item.data, **_evidence(item)}) for item in ready],
-    )
+    flat = [item for chain in ready for item in chain]
+    await _gone(tx, flat)
+    await record(tx, worker, [_line(item) for item in flat])
     return late
+
+
+def _applicable(worker: str, row: Any, chain: Sequence[Outcome]) -> tuple[list[Outcome], list[Outcome]]:
+    """Of the outcomes of one entry those that can be applied to its row, in order, and those that came too late."""
+    if row is None:
+        return [], list(chain)
+    done = next((at for at, item in enumerate(chain, 1) if row.change == _mark(worker, item)), 0)
+    mine: list[Outcome] = []
+    late: list[Outcome] = []
+    for item in chain[done:]:
+        if item.entry.revision == row.revision + len(mine):
+            mine.append(item)
+        else:
+            late.append(item)
+    return mine, late
 
 
 def _mark(worker: str, item: Outcome) -> str:
     """What the row says once this outcome is applied: tells our own lost reply from somebody else's change."""
     return f"{worker}#{item.entry.revision}#{item.event}"
+
+
+def _line(item: Outcome) -> Change:
+    return _change(item.entry, item.event, _after(item), item.reason, data={**item.data, **_evidence(item)})
 
 
 def _after(item: Outcome) -> State:
@@ -205,23 +266,37 @@ def _value(item: Outcome, name: str) -> Any:
     return item.facts.get(name, getattr(item.entry, name, None))
 
 
-async def _write(tx: Tx, worker: str, ready: Sequence[Outcome]) -> None:
-    """One executemany for each set of columns that outcomes bring."""
+async def _write(tx: Tx, worker: str, ready: Sequence[Sequence[Outcome]]) -> None:
+    """One executemany for each set of columns that outcomes bring; several outcomes of one entry are one write to its row."""
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for item in ready:
-        values = _columns(tx, worker, item)
-        groups.setdefault(tuple(values), []).append({"pk": item.entry.id, **{f"v_{k}": v for k, v in values.items()}})
+    for chain in ready:
+        values = {"state": _after(chain[-1]).value, "revision": chain[-1].entry.revision + 1}
+        for item in chain:
+            values |= _columns(tx, worker, item)
+        groups.setdefault(tuple(values), []).append({"pk": chain[0].entry.id, **{f"v_{k}": v for k, v in values.items()}})
     for names, rows in groups.items():
-        statement = sa.update(renditions).where(R.id == sa.bindparam("pk")).values({n: sa.bindparam(f"v_{n}") for n in names})
-        await tx.execute(statement.values(revision=R.revision + 1), rows)
-    replaced = [item for item in ready if item.event is Event.STORED and item.entry.key not in ("", _value(item, "key"))]
+        await tx.execute(_update(names), rows)
+    replaced = [
+        item
+        for chain in ready
+        for item in chain
+        if item.event is Event.STORED and item.entry.key not in ("", _value(item, "key"))
+    ]
     if replaced:
         names = ("key", "version_id", "size", "sha256", "token", "archived_at")
         rows = [{"rendition_pk": i.entry.id, "superseded_at": tx.now} | {n: getattr(i.entry, n) for n in names} for i in replaced]
         await tx.execute(sa.insert(superseded), [row for row in rows if row["sha256"]])
         # An earlier object that was gone back to is the current one, and no longer superseded.
-        again = sa.delete(superseded).where(S.rendition_pk == sa.bindparam("pk"), S.key == sa.bindparam("current"))
-        await tx.execute(again, [{"pk": item.entry.id, "current": _value(item, "key")} for item in replaced])
+        again = sa.delete(superseded).where(
+            superseded.c.rendition_pk == sa.bindparam("pk"), superseded.c.key == sa.bindparam("now")
+        )
+        await tx.execute(again, [{"pk": item.entry.id, "now": _value(item, "key")} for item in replaced])
+
+
+@functools.cache
+def _update(names: tuple[str, ...]) -> sa.Update:
+    """The statement that sets these columns of one row; there are as many as ways in which attempts end."""
+    return sa.update(renditions).where(R.id == sa.bindparam("pk")).values({name: sa.bindparam(f"v_{name}") for name in names})
 
 
 _TROUBLE = {Event.RETRY_SCHEDULED, Event.FAILED, Event.LOST, Event.UNAVAILABLE, Event.EXTERNAL, Event.DAMAGED}
@@ -229,7 +304,6 @@ _TROUBLE = {Event.RETRY_SCHEDULED, Event.FAILED, Event.LOST, Event.UNAVAILABLE, 
 
 def _columns(tx: Tx, worker: str, item: Outcome) -> dict[str, Any]:
     values: dict[str, Any] = {
-        "state": _after(item).value,
         "change": _mark(worker, item),
         "worker": "",
         "lease_until": None,
@@ -257,7 +331,13 @@ async def _gone(tx: Tx, ready: Sequence[Outcome]) -> None:
     back = [item.entry.recording_pk for item in ready if item.entry.gone_looks and not item.gone]
     if gone:
         looked = sa.update(recordings).where(C.id.in_(gone))
-        await tx.execute(looked.values(gone_looks=C.gone_looks + 1, gone_at=sa.func.coalesce(C.gone_at, tx.now), manifest=None))
+        await tx.execute(
+            looked.values(
+                gone_looks=C.gone_looks + 1,
+                gone_at=sa.func.coalesce(C.gone_at, sa.literal(tx.now, C.gone_at.type)),
+                manifest=None,
+            )
+        )
     if lost:
         await tx.execute(sa.update(recordings).where(C.id.in_(lost)).values(status="deleted", changed_at=tx.now, manifest=None))
     if back:
@@ -324,13 +404,15 @@ async def next_due(conn: AsyncConnection, now: datetime, sources: Collection[str
     return max(0.0, min(first)) if first else None
 
 
-def _change(item: Entry, event: Event, after: State, reason: str, data: Mapping[str, Any] | None = None) -> Change:
+def _change(
+    item: Entry, event: Event, after: State, reason: str, *, before: str = "", data: Mapping[str, Any] | None = None
+) -> Change:
     return Change(
         event=event,
         source=item.source,
         recording_id=item.recording_id,
         rendition=item.rendition,
-        from_state=item.state.value,
+        from_state=before or item.state.value,
         to_state=after.value,
         reason=reason,
         data=data or {},
