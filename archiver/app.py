@@ -9,7 +9,7 @@ import secrets
 import socket
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -19,16 +19,20 @@ from archiver.catalog import schema
 from archiver.catalog.catalog import SqlCatalog
 from archiver.catalog.database import Database, sqlite_path
 from archiver.catalog.holder import sole_daemon
+from archiver.catalog.keeping import SqlKeeping
 from archiver.catalog.leases import this_worker
 from archiver.domain import errors
 from archiver.pipeline.budget import ByteBudget
 from archiver.pipeline.discover import Discovery
+from archiver.pipeline.erase import recall
 from archiver.pipeline.health import Health
+from archiver.pipeline.locking import LockedTransfer
 from archiver.pipeline.pace import Pace
 from archiver.pipeline.pump import Pump
 from archiver.pipeline.tally import Tally
 from archiver.pipeline.transfer import Transfer
 from archiver.pipeline.verify import Verifier
+from archiver.policies import lock_for_evidence, locking
 from archiver.providers.registry import open_provider
 from archiver.providers.settings import Credentials, SourceOptions
 from archiver.storage.filesystem import Filesystem
@@ -41,13 +45,14 @@ if TYPE_CHECKING:
 
     from archiver.config import Secret, Settings, SourceSettings, StorageSettings
     from archiver.domain.ports import Clock, Lock, Provider, Storage
-    from archiver.domain.recording import Entry
     from archiver.domain.work import Outcome
+    from archiver.pipeline.locking import Locking
 
 log = structlog.get_logger()
 
 VERSION = importlib.metadata.version("recording-archiver")
 BUFFERS = 160 * 1024 * 1024  # bytes that all transfers' buffers may hold together; see docs/decisions on memory
+ARCHIVING = ("run", "sync", "backfill")  # commands that take up what is listed, so they must know first what was erased
 GOODBYE = 5.0  # seconds that handing claims back may take at the end
 
 
@@ -105,7 +110,7 @@ class App:
     providers: dict[str, Provider]
     metrics: Metrics
     health: Health
-    lock_for: Callable[[Entry], Lock | None] = field(default=lambda _entry: None)
+    locking: Locking
 
     def source(self, name: str) -> SourceSettings:
         """The settings of a source."""
@@ -121,6 +126,10 @@ class App:
         """Discovery of every opened source."""
         return {name: self.discovery(name) for name in self.providers}
 
+    def lock_for_ledger(self, now: datetime) -> Lock | None:
+        """The lock of a piece of evidence written now; none where the store is known to give none at creation."""
+        return lock_for_evidence(self.settings, now) if self.storage.abilities.lock else None
+
     def tally(self) -> Tally:
         """Fresh counters for a run."""
         return Tally(list(self.providers))
@@ -135,12 +144,12 @@ class App:
             clock=self.clock,
             budget=ByteBudget(max(BUFFERS, self.storage.part_size)),
             pace=Pace(self.settings.transfer.bandwidth, self.clock),
-            lock_for=self.lock_for,
+            lock_for=self.locking.lock_for,
             version=VERSION,
         )
         return Pump(
             catalog=self.catalog,
-            transfer=transfer,
+            transfer=LockedTransfer(transfer, self.locking, max_attempts=self.settings.transfer.max_attempts),
             verifier=Verifier(storage=self.storage, mode=self.settings.storage.verify, observer=observer),
             health=self.health,
             clock=self.clock,
@@ -216,8 +225,8 @@ async def open_app(
 ) -> AsyncIterator[App]:
     """Opens everything a working command needs and closes it again, last opened first.
 
-    `only` names the sources to open, all when empty; without `providers` none is. Raises ConfigurationError, SchemaMismatch, CatalogHeld,
-    CatalogUnavailable, StorageRefused, StorageUnavailable.
+    `only` names the sources to open, all when empty; without `providers` none is. Raises ConfigurationError, SchemaMismatch,
+    CatalogHeld, CatalogUnavailable, StorageRefused, StorageUnavailable.
     """
     clock = clock or SystemClock()
     for secret in settings.secrets:
@@ -242,6 +251,8 @@ async def open_app(
             abilities = await storage.probe()
             for note in abilities.notes:
                 log.warning("storage_note", note=note)
+        if command in ARCHIVING:
+            await recall(storage, SqlKeeping(database, worker.name))
         opened: dict[str, Provider] = {}
         stack.push_async_callback(close_all, opened)
         for item in settings.sources:
@@ -257,6 +268,7 @@ async def open_app(
             providers=opened,
             metrics=metrics,
             health=Health(clock, names),
+            locking=locking(settings, storage, clock),
         )
 
 

@@ -16,7 +16,8 @@ from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_J
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from archiver.app import VERSION
-from archiver.catalog import reports
+from archiver.catalog import alarms, reports
+from archiver.custody import Custody
 from archiver.domain import errors
 from archiver.fixity import daily
 from archiver.pipeline.cycle import first_of, holding, poll
@@ -37,6 +38,8 @@ TICK = 0.5  # seconds between the loop's own pulse
 BLOCKED = 1.0  # a pulse this late says that something held the loop
 COUNTS = timedelta(seconds=15)  # how often gauges are refreshed
 SECRETS = timedelta(seconds=30)  # how often secret files are looked at: a rotated one is in use within a minute
+HOLDS = timedelta(minutes=5)  # how often the store's legal holds are brought in line
+CANARY = timedelta(days=1)  # how often locks have to prove themselves
 SWEEP = timedelta(hours=6)  # how often unfinished uploads are looked over
 HURRY = 5  # webhooks without an id lead to this many polls more in an interval at most
 STALLED = 2  # poll intervals without a complete pass after which a source counts as stalled (I20)
@@ -87,6 +90,7 @@ class Daemon:
         self._stop = stop
         self._started = app.clock.now()
         self._rotation = Rotation(app)
+        self._custody = Custody(app, actor=app.catalog.worker.name)
         self._turns = {name: asyncio.Lock() for name in app.providers}
         self.hints = Hints(app.providers, app.clock)
 
@@ -123,13 +127,16 @@ class Daemon:
             *(self._following(name, pump) for name in app.providers),
             *(self._hurrying(name, pump) for name in app.providers),
             self._repeating("verify", bells.every("verify", app.settings.schedule.verify_every), self._verify),
+            self._repeating("retention", bells.every("retention", app.settings.schedule.retention_every), self._custody.daily),
+            self._repeating("holds", bells.every("holds", HOLDS), self._custody.holds),
+            self._repeating("canary", bells.every("canary", CANARY), self._custody.canary),
             self._repeating("sweep", bells.every("sweep", SWEEP), self._sweep),
             self._repeating("secrets", bells.every("secrets", SECRETS), self._rotation.look),
             self._repeating("counts", bells.every("counts", COUNTS), self._count),
             self._watching(),
         ]
 
-    async def _repeating(self, name: str, bell: asyncio.Event, act: Callable[[], Awaitable[None]]) -> None:
+    async def _repeating(self, name: str, bell: asyncio.Event, act: Callable[[], Awaitable[object]]) -> None:
         """Runs `act` at every ring; a failure is told and the next ring tries again."""
         while True:
             await bell.wait()
@@ -248,6 +255,9 @@ class Daemon:
                     if app.clock.now() - last > STALLED * every and app.clock.now() - self._started > STALLED * every:
                         age = int((app.clock.now() - last).total_seconds())
                         found.append(f"{name}: no complete pass for {age} s" + (f" ({state.problem})" if state.problem else ""))
+                if app.settings.storage.locks:
+                    async with app.database.read() as conn:
+                        found += await alarms.locks(conn, app.clock.now())
         except (errors.CatalogError, TimeoutError) as error:
             # Whoever reaches the port may read this; where the catalog is, and as whom, is the log's business.
             log.warning("catalog_unavailable", error=str(error) or "no answer within 2 s")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import sqlalchemy as sa
 
+from archiver.catalog.alarms import alarms
 from archiver.catalog.listing import sources_listed
 from archiver.catalog.problems import Concerns, concerns, problems, stalled
 from archiver.catalog.tables import ledger, passes, recordings, renditions, sources
@@ -146,7 +147,7 @@ async def status(conn: AsyncConnection, now: datetime, configured: Sequence[Conf
         "sources": parts,
         "totals": {state: sum(part["states"].get(state, 0) for part in parts) for state in _all_states(parts)},
         "ready": not any(stalled(item, rows.get(item.name), now) for item in configured),
-        "problems": _problems(wanted, names, counts, rows, found, now),
+        "problems": [*_problems(wanted, names, counts, rows, found, now), *await alarms(conn, now)],
     }
 
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from archiver.config.addresses import catalog_url_holds_password, is_loopback
 from archiver.config.quantities import format_duration
+from archiver.config.rules import covered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,6 +76,8 @@ def _about_source(source: SourceSettings, settings: Settings) -> Iterator[str]:
     if source.delete_at_provider is not None and source.allow_unlocked_source_deletion:
         when, lock = format_duration(source.delete_at_provider), "locked" if settings.storage.locks else "unlocked"
         yield f"{start}.delete_at_provider: deletes at the provider {when} after verification while the copy here is {lock}"
+    if settings.storage.object_lock == "governance" and not covered(source, settings.policies):
+        yield f"{start}: no policy matches every recording of it; what none matches is kept for ever and locked for 100 years"
     if source.lookback < _SAFE_LOOKBACK:
         shown = format_duration(source.lookback)
         yield f"{start}.lookback: {shown} is shorter than a day; what the provider lists late can be missed"

@@ -11,7 +11,7 @@ from archiver.config.doubts import doubts
 from archiver.config.keys import POLICY, SECTIONS, SOURCE
 from archiver.config.layers import layered
 from archiver.config.reading import Findings, Read, complain, read_group
-from archiver.config.rules import account, deletion_complaints, source_complaints, storage_complaints
+from archiver.config.rules import account, coverage_complaints, deletion_complaints, source_complaints, storage_complaints
 from archiver.config.settings import (
     AttestSettings,
     CatalogSettings,
@@ -79,6 +79,7 @@ def _examine(settings: Settings, storage: Read, sources: list[Read], findings: F
         complain(read, source_complaints(source), findings)
         if "object_lock" not in storage.bad:
             complain(read, deletion_complaints(source, settings.storage), findings)
+            complain(read, coverage_complaints(source, settings.storage, settings.policies), findings)
         # Two sources over one account would archive everything twice, under two policies.
         which = account(source)
         if which and accounts.setdefault(which, read.group.label) != read.group.label:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -12,9 +13,9 @@ from archiver.config.providers import CREDENTIALS, takes
 from archiver.config.quantities import format_duration, format_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from archiver.config.settings import SourceSettings, StorageSettings
+    from archiver.config.settings import PolicySettings, SourceSettings, StorageSettings
 
 MOST_PARTS = 10_000  # of one multipart upload, https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 SHORTEST_COOL_OFF = timedelta(hours=1)
@@ -136,6 +137,29 @@ def _twilio_complaints(source: SourceSettings) -> Iterator[Complaint]:
             hint='auth_token_file = "/run/secrets/twilio" reads it from a file',
             besides=("provider", "api_key_sid", "api_key_secret"),
         )
+
+
+def coverage_complaints(
+    source: SourceSettings, storage: StorageSettings, policies: Sequence[PolicySettings]
+) -> Iterator[Complaint]:
+    """What no policy matches is kept for ever; a lock for ever that nobody can undo must not come of a missing line."""
+    if storage.object_lock == "compliance" and not covered(source, policies):
+        yield Complaint(
+            key="name",
+            found=f'"{source.name}", of which no policy matches every recording, while storage.object_lock is "compliance"',
+            accepted=f'a last policy that does, e.g. match = {{ source = "{source.name}" }} with keep = "7y"',
+            hint='keep = "100y" says that nobody may ever delete them',
+            besides=("provider",),
+        )
+
+
+def covered(source: SourceSettings, policies: Sequence[PolicySettings]) -> bool:
+    """Whether every recording of a source has a policy, whatever its room, participant or type."""
+    mine = {"source": source.name, "provider": source.provider}
+    return any(
+        all(fnmatchcase(mine[key], glob) if key in mine else glob == "*" for key, glob in policy.match.items())
+        for policy in policies
+    )
 
 
 def deletion_complaints(source: SourceSettings, storage: StorageSettings) -> Iterator[Complaint]:

@@ -72,11 +72,6 @@ class Policy:
         """SHA-256 (hex) of the document; a policy that was changed under its old name is another one."""
         return hashlib.sha256(canonical(self.document())).hexdigest()
 
-    def covers(self, source: str, provider: str) -> bool:
-        """Whether it applies to every recording of a source, whatever room, participant or type."""
-        mine = {"source": source, "provider": provider}
-        return all(fnmatchcase(mine.get(key, ""), glob) if key in mine else glob == "*" for key, glob in self.match.items())
-
     def applies(self, subject: Subject) -> bool:
         """Whether every pattern fits; `room` and `participant` mean the provider's id or the name."""
         found = {
@@ -118,11 +113,6 @@ def whole_second(at: datetime) -> datetime:
 def first_match(policies: Iterable[Policy], subject: Subject) -> Policy | None:
     """The policy that decides: the first that applies."""
     return next((policy for policy in policies if policy.applies(subject)), None)
-
-
-def uncovered(policies: Sequence[Policy], source: str, provider: str) -> bool:
-    """Whether a recording of this source could come that no policy applies to."""
-    return not any(policy.covers(source, provider) for policy in policies)
 
 
 def counted_from(subject: Subject, *, now: datetime) -> tuple[datetime, str]:

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-import structlog
-
 from archiver.domain import errors
 from archiver.domain.ports import Lock, NewObject
 from archiver.domain.retention import lock_problem
@@ -20,11 +18,7 @@ from archiver.domain.retention import lock_problem
 if TYPE_CHECKING:
     from archiver.domain.ports import Clock, Storage, StoredObject
 
-log = structlog.get_logger()
-
-NOTE = "lock_canary"
 LOCK = timedelta(minutes=2)  # of a canary: short, because under compliance nobody could shorten it
-STALE = timedelta(hours=49)  # two days without an answer, and locks count as unproved
 _BODY = b"deleting this has to be refused while it is locked\n"
 
 
