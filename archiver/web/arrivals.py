@@ -30,7 +30,7 @@ async def body_of(request: web.BaseRequest, *, kinds: Sequence[str]) -> bytes:
         raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body is larger than {LARGEST} bytes.")
     try:
         async with asyncio.timeout(SOON):
-            return await request.content.readexactly(announced)
+            return await request.content.readexactly(announced) if announced else b""
     except TimeoutError:
         raise Refusal(HTTPStatus.REQUEST_TIMEOUT, "The body did not come in time.") from None
     except (asyncio.IncompleteReadError, web.RequestPayloadError):
