@@ -143,7 +143,7 @@ def coverage_complaints(
     source: SourceSettings, storage: StorageSettings, policies: Sequence[PolicySettings]
 ) -> Iterator[Complaint]:
     """What no policy matches is kept for ever; a lock for ever that nobody can undo must not come of a missing line."""
-    if storage.object_lock == "compliance" and not covered(source, policies):
+    if storage.object_lock == "compliance" and storage.i_understand_irreversible and not covered(source, policies):
         yield Complaint(
             key="name",
             found=f'"{source.name}", of which no policy matches every recording, while storage.object_lock is "compliance"',

@@ -10,12 +10,31 @@ from tests.config.conftest import SOURCE, Load, Problems
 AC, SK = "AC" + "0" * 32, "SK" + "0" * 32
 TWILIO = '[[source]]\nname = "video"\nprovider = "twilio-video"\n'
 S3 = '[storage]\nurl = "s3://recordings"\n'
+ALL = '[[policy]]\nname = "all"\nkeep = "7y"\n'
 
 
 def test_compliance_needs_the_word_that_it_is_understood(problems: Problems, loaded: Load) -> None:
     (line,) = problems(S3 + 'object_lock = "compliance"\n')
     assert 'accepted: "compliance" together with i_understand_irreversible = true' in line
-    assert loaded(S3 + 'object_lock = "compliance"\ni_understand_irreversible = true\n').storage.locks
+    assert loaded(S3 + 'object_lock = "compliance"\ni_understand_irreversible = true\n' + ALL).storage.locks
+
+
+def test_compliance_needs_a_policy_for_whatever_a_source_may_bring(problems: Problems, loaded: Load) -> None:
+    """Without one it would be locked for ever because a line is missing, and nobody could undo it."""
+    compliance = S3 + 'object_lock = "compliance"\ni_understand_irreversible = true\n' + SOURCE
+    for some in ("", '[[policy]]\nname = "p"\nkeep = "1y"\nmatch = { source = "rooms", room = "sales-*" }\n'):
+        (line,) = problems(compliance + some)
+        assert 'source.rooms.name: found "rooms", of which no policy matches every recording' in line
+    for match in ('{ source = "rooms" }', '{ provider = "telnyx-*" }', '{ source = "r*", room = "*" }'):
+        every = f'[[policy]]\nname = "p"\nkeep = "1y"\nmatch = {match}\n'
+        assert loaded(compliance + every).policies[0].name == "p"
+
+
+def test_governance_without_a_policy_for_everything_is_told_as_doubtful(loaded: Load) -> None:
+    (told,) = loaded(S3 + 'object_lock = "governance"\n' + SOURCE).warnings
+    assert told == (
+        "source.rooms: no policy matches every recording of it; what none matches is kept for ever and locked for 100 years"
+    )
 
 
 def test_parts_have_to_reach_the_largest_object_and_the_limit_is_told(problems: Problems, loaded: Load) -> None:
@@ -120,7 +139,7 @@ def test_deletion_at_the_provider_needs_a_lock_or_an_explicit_word(problems: Pro
     (line,) = problems(deletion)
     assert 'source.rooms.delete_at_provider: found "after:30d" while storage.object_lock is "off"' in line
     assert "allow_unlocked_source_deletion" in line
-    locked = loaded(S3 + 'object_lock = "governance"\n' + deletion)
+    locked = loaded(S3 + 'object_lock = "governance"\n' + deletion + ALL)
     assert locked.sources[0].delete_at_provider is not None
     assert locked.warnings == ()
     allowed = loaded(deletion + "allow_unlocked_source_deletion = true\n")
@@ -144,7 +163,7 @@ def test_what_follows_from_a_problem_is_not_told_as_another(problems: Problems) 
 @pytest.mark.parametrize(
     ("text", "warning"),
     [
-        ('[storage]\nobject_lock = "governance"\n', "a file system cannot enforce a lock"),
+        ('[storage]\nobject_lock = "governance"\n' + ALL, "a file system cannot enforce a lock"),
         (S3 + "late_lock = true\n", "storage.late_lock"),
         (S3 + 'storage_class = "DEEP_ARCHIVE"\n', "takes hours to read back"),
         ('[web]\nlisten = "0.0.0.0:8080"\n', "neither web.users nor web.tokens is set"),

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections import Counter
 
 import pytest
 
@@ -40,12 +41,21 @@ def test_governance_is_never_bypassed():
     assert [path for path in FILES if re.search(r"bypass.?governance", path.read_text(), re.IGNORECASE)] == []
 
 
-def test_nothing_above_the_adapters_deletes_a_recording_or_an_object():
-    deleting = [
-        f"{path.name}:{node.lineno}"
+DELETING = {
+    "expire.py": 1,  # from the archive, behind an intention that a transaction authorised
+    "release.py": 1,  # at the provider, behind the same
+    "canary.py": 1,  # what it made itself
+    "manifests.py": 1,  # what a person's erasure rewrote
+}
+
+
+def test_above_the_adapters_only_these_delete_an_object_or_a_recording():
+    deleting = Counter(
+        path.name
         for path in FILES
         if path.relative_to(ROOT / "archiver").parts[0] in ABOVE
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in {"delete", "delete_object"}
-    ]
-    assert deleting == [], "the README and docs/security.md say that the program deletes no recording"
+        if not (isinstance(node.func.value, ast.Name) and node.func.value.id == "sa")
+    )
+    assert deleting == DELETING
