@@ -42,6 +42,8 @@ def put(root: Path, new: NewObject, body: memoryview, *, token: str, stop: Stop)
 
 def complete(root: Path, new: NewObject, upload_id: str, parts: Sequence[Part], *, token: str, stop: Stop) -> None:
     """Makes an upload's parts an object; the upload is forgotten last. Raises ObjectExists, ChecksumRefused."""
+    with _place(root, new.key) as (parent, _name):
+        file_tree.sweep(parent)  # first: what is assembled is not locked, and would be swept with the rest
     data = file_uploads.assemble(root, new.key, upload_id, parts, token, stop)
     with _place(root, new.key) as (parent, name):
         try:
