@@ -129,6 +129,11 @@ def _small(provider):
     _hold(provider, "r2", 700)
 
 
+def _small_and_large(provider):
+    _hold(provider, "r1", 300)
+    _hold(provider, "r2", 2 * PART + 700)
+
+
 def _listed(provider):
     """More than a page, in two rooms, one still processing, one bad row; what stood there before goes or completes."""
     provider.page_size = 3
@@ -217,10 +222,22 @@ async def _store_only(stage, app):
 
 
 async def _other_content(stage, app):
-    """Everything archived, and then the provider lists other content for all of it; one of them twice, back to the first."""
+    """Everything archived, and then the provider lists other content for all of it."""
     await sync(stage, app)
     _change(stage.provider, "r1", 350)
     _change(stage.provider, "r2", 3 * PART + 50)
+    await _poll(stage, app)
+
+
+async def _first_content(stage, app):
+    """Everything archived in two contents, and then the provider goes back to the first ones."""
+    await _other_content(stage, app)
+    await sync(stage, app)
+    provider = stage.provider
+    for recording_id, (first, *_later) in provider.earlier.items():
+        provider.put(replace(provider.listed[recording_id], size=len(first)))
+        provider.earlier[recording_id].append(provider.files[recording_id, "media"].body)
+        provider.has(recording_id, first, etag='"three"')
     await _poll(stage, app)
 
 
@@ -247,7 +264,8 @@ FLOWS = {
     "multipart": Flow(act=_pump, stock=_large, before=_poll, refetched=PART + 256),
     "multipart-weak": Flow(act=_pump, stock=_large_weak, before=_poll),
     "verify": Flow(act=_pump, stock=_small, before=_store_only, abilities=POOR, refetched=0),
-    "changed": Flow(act=_pump, stock=_small, before=_other_content),
+    "changed": Flow(act=_pump, stock=_small_and_large, before=_other_content),
+    "changed-back": Flow(act=_pump, stock=_small_and_large, before=_first_content),
     "backfill": Flow(act=_backfill, stock=_history, again=_backfill),
     "sweep": Flow(act=_sweep, stock=_large, before=_leave_uploads),
     "sync": Flow(act=sync, stock=_listed),

@@ -12,10 +12,12 @@ import asyncio
 import contextlib
 import json
 import random
+import signal
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
 
+from archiver.domain.invariants import Violation
 from archiver.simulator.behaviour import Behaviour
 from tests.faults.arena import Arena, Store, migrated, steady_world
 from tests.faults.zygote import Zygote
@@ -26,6 +28,7 @@ from tests.testbed.scratch import scratch
 
 KILLS = 8  # in one episode
 LONGEST = 3.0  # seconds from a start to its kill
+DRAIN = 32.0  # seconds that a drain may take
 REQUESTS = 120  # or this many requests at most
 DATABASES, STORES = ("sqlite", "postgresql"), ("file", "rclone", "localstack")
 
@@ -35,6 +38,7 @@ class Tally:
     """What a campaign tried. `when` counts what the program had said last when it died."""
 
     kills: int = 0
+    asked: int = 0  # to stop, by SIGTERM or SIGINT
     too_late: int = 0  # the run had ended by itself
     episodes: int = 0
     when: Counter = field(default_factory=Counter)
@@ -42,14 +46,19 @@ class Tally:
 
     def add(self, other):
         """Takes in what another part of the campaign tried."""
-        for name in ("kills", "too_late", "episodes"):
+        for name in ("kills", "asked", "too_late", "episodes"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.when += other.when
         self.violations += other.violations
 
+    @property
+    def tried(self):
+        """Runs that were ended, or had ended already."""
+        return self.when.total()
+
     def __str__(self):
         said = ", ".join(f"{n} after {event}" for event, n in self.when.most_common(8))
-        return f"{self.kills} kills in {self.episodes} episodes ({said}): {len(self.violations)} violations"
+        return f"{self.kills} kills and {self.asked} other signals in {self.episodes} episodes ({said}): {len(self.violations)} violations"
 
 
 class Servers:
@@ -105,17 +114,27 @@ async def episode(folder, seed, *, database, store, servers, zygote, kills=KILLS
 
 
 async def _kill_one(arena, rng, tally):
+    """One run and its end: by SIGKILL mostly, sometimes by a signal that asks it to stop, which has to be done within a drain."""
     before = arena.log.stat().st_size if arena.log.exists() else 0
-    run = await arena.start(rng.choice(["sync", "run"]))
+    command = rng.choice(["sync", "run"])
+    run = await arena.start(command)
     if rng.random() < 0.5:
         await either(run, asyncio.sleep(LONGEST * rng.random() ** 2))
     else:
         await either(run, requests(arena.simulation, rng.randint(1, REQUESTS)))
-    if run.over:
-        tally.too_late += 1
-    code = await run.kill()
-    tally.kills += code == -9
+    over = run.over
+    tally.too_late += over
+    number = rng.choices([signal.SIGKILL, signal.SIGTERM, signal.SIGINT], [8, 1, 1])[0]
+    began = asyncio.get_running_loop().time()
+    code = await run.kill(number)
+    took = asyncio.get_running_loop().time() - began
+    tally.kills += code == -signal.SIGKILL
+    tally.asked += not over and number != signal.SIGKILL
     tally.when[_last_event(arena, before)] += 1
+    # Before its handlers stand, a signal ends the program as it would any other.
+    drained = {"run": {0}, "sync": {0, 128 + number}}[command] | {-number}
+    if not over and number != signal.SIGKILL and (code not in drained or took > DRAIN):
+        arena.slow.append(Violation(law="drain", thing=command, says=f"{code} after {took:.0f} s of {number.name}"))
 
 
 async def either(run, moment):
@@ -151,9 +170,8 @@ async def campaign(seed, kills, *, database, store, folder, servers, tally=None,
     tally = tally or Tally()
     number = 0
     async with Zygote.opened() as zygote:
-        while tally.kills + tally.too_late < kills:
+        while tally.kills < kills:
             number += 1
-            least = min(KILLS, kills - tally.kills - tally.too_late)
             found = await episode(
                 folder / f"{database}-{store}-{number}",
                 seed + number - 1,
@@ -161,7 +179,6 @@ async def campaign(seed, kills, *, database, store, folder, servers, tally=None,
                 store=store,
                 servers=servers,
                 zygote=zygote,
-                kills=least,
                 tally=tally,
             )
             tell(f"{database}, {store}, seed {seed + number - 1}: {len(found)} violations", *found)

@@ -27,7 +27,7 @@ async def test_the_program_killed_again_and_again_works_at_once_and_loses_nothin
         where = {"database": database, "store": store, "servers": servers, "zygote": zygote}
         found = await episode(tmp_path / "episode", SEED, kills=5, recordings=24, tally=tally, **where)
     assert found == []
-    assert tally.kills + tally.too_late == 5
+    assert tally.tried == 5
 
 
 async def test_a_start_reports_the_exit_code_of_the_program(tmp_path):
@@ -52,6 +52,7 @@ async def test_five_hundred_kills(tmp_path, servers, database, store):
     )
     print(f"\nkills on {database} and {store}: {tally}")
     reach.hit(Row.KILL, tally.kills)
+    reach.hit(Row.SIGTERM, tally.asked)
     reach.save()
     assert tally.violations == []
-    assert tally.kills >= share * 2 // 3
+    assert tally.kills >= share
