@@ -18,6 +18,7 @@ from archiver.cli.context import Invocation
 from archiver.cli.demo import demo, simulate
 from archiver.cli.doctor import doctor
 from archiver.cli.evidence import evidence
+from archiver.cli.explain import explain
 from archiver.cli.export import export
 from archiver.cli.fixity import repair, verify
 from archiver.cli.operate import catalog, retry
@@ -53,6 +54,7 @@ for command in (
     status,
     listing,
     show,
+    explain,
     retry,
     verify,
     repair,
