@@ -19,6 +19,7 @@ from archiver.domain import attestation, errors
 from archiver.domain.errors import UsageError
 from archiver.pipeline.attest import lay_down, rendered
 from archiver.pipeline.signing import load_key, load_public_key, make_key, signature_problem, signed
+from archiver.policies import lock_for_evidence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -138,7 +139,7 @@ async def publish(app: App, statement: dict[str, Any], *, output: Path | None, a
 
 async def _keep(app: App, whole: dict[str, Any]) -> None:
     moment = await app.database.now()
-    lock = app.lock_for_ledger(moment) if hasattr(app, "lock_for_ledger") else None
+    lock = lock_for_evidence(app.settings, moment)
     key, version_id, sha256 = await lay_down(
         whole, storage=app.storage, clock=app.clock, created_at=moment, lock=lock, version=VERSION
     )
