@@ -32,7 +32,7 @@ from archiver.pipeline.pump import Pump
 from archiver.pipeline.tally import Tally
 from archiver.pipeline.transfer import Transfer
 from archiver.pipeline.verify import Verifier
-from archiver.policies import lock_for_evidence, locking
+from archiver.policies import lock_for_evidence, locking, policies
 from archiver.providers.registry import open_provider
 from archiver.providers.settings import Credentials, SourceOptions
 from archiver.storage.filesystem import Filesystem
@@ -252,7 +252,9 @@ async def open_app(
             for note in abilities.notes:
                 log.warning("storage_note", note=note)
         if command in ARCHIVING:
-            await recall(storage, SqlKeeping(database, worker.name))
+            keeping = SqlKeeping(database, worker.name)
+            await keeping.remember(policies(settings))
+            await recall(storage, keeping)
         opened: dict[str, Provider] = {}
         stack.push_async_callback(close_all, opened)
         for item in settings.sources:

@@ -53,6 +53,7 @@ async def candidates(conn: AsyncConnection, rows: Sequence[Any]) -> list[Candida
         Candidate(
             pk=row.id,
             recording_pk=row.recording_pk,
+            size=row.size or 0,
             source=row.source,
             rendition=row.name,
             state=State(row.state),

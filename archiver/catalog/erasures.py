@@ -19,7 +19,7 @@ from archiver.domain.recording import State
 from archiver.domain.retention import instant
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -231,20 +231,11 @@ async def without_erased(conn: AsyncConnection, source: str, listed: Sequence[Li
 
 
 async def status(conn: AsyncConnection) -> list[dict[str, Any]]:
-    """Every request with its recordings, the newest last."""
-    items: dict[int, list[Mapping[str, Any]]] = {}
+    """Every request with its recordings, the newest last; what waits is looked at as it stands now."""
+    now = {(item.source, item.recording_id): item for item in await waiting(conn)}
+    items: dict[int, list[dict[str, Any]]] = {}
     for row in (await conn.execute(sa.select(erasure_items).order_by(I.erasure_id, I.source, I.recording_id))).all():
-        items.setdefault(row.erasure_id, []).append(
-            {
-                "source": row.source,
-                "recording_id": row.recording_id,
-                "status": row.status,
-                "lawful_at": format_instant(row.lawful_at) if row.lawful_at else None,
-                "why": row.why,
-                "executed_at": format_instant(row.executed_at) if row.executed_at else None,
-                "certificate": row.certificate or None,
-            }
-        )
+        items.setdefault(row.erasure_id, []).append(_status(row, now.get((row.source, row.recording_id))))
     return [
         {
             "erasure": row.id,
@@ -256,3 +247,24 @@ async def status(conn: AsyncConnection) -> list[dict[str, Any]]:
         }
         for row in (await conn.execute(sa.select(erasures).order_by(Q.id))).all()
     ]
+
+
+def _status(row: Any, item: Erasing | None) -> dict[str, Any]:
+    """One recording of a request. It is never called executed while an object of it is there (S23)."""
+    over = row.status == EXECUTED or item is None
+    lawful = row.lawful_at if over else None if item and item.blocked else (item.lawful_at if item else None) or row.lawful_at
+    return {
+        "source": row.source,
+        "recording_id": row.recording_id,
+        "status": EXECUTED if over else BLOCKED if item and item.blocked else DATED,
+        "lawful_at": format_instant(lawful) if lawful else None,
+        "why": "" if over or item is None else item.blocked or _left(item),
+        "executed_at": format_instant(row.executed_at) if row.executed_at else None,
+        "certificate": row.certificate or None,
+    }
+
+
+def _left(item: Erasing) -> str:
+    if item.busy:
+        return "it is being transferred now"
+    return f"{len(item.objects)} objects are left" if item.objects else "names are left"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from archiver.domain import errors
+from archiver.domain.retention import RefusedByPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,6 +36,8 @@ def of_error(error: BaseException) -> int:
         return GAP
     if isinstance(error, errors.HistoryForked):
         return INTEGRITY
+    if isinstance(error, RefusedByPolicy):
+        return POLICY
     return UNEXPECTED
 
 

@@ -17,12 +17,15 @@ from archiver.cli.config import config
 from archiver.cli.context import Invocation
 from archiver.cli.demo import demo, simulate
 from archiver.cli.doctor import doctor
+from archiver.cli.erase import erase
 from archiver.cli.evidence import evidence
 from archiver.cli.explain import explain
 from archiver.cli.export import export
 from archiver.cli.fixity import repair, verify
+from archiver.cli.hold import hold
 from archiver.cli.operate import catalog, retry
 from archiver.cli.query import listing, show, status
+from archiver.cli.retention import retention
 from archiver.cli.run import run
 from archiver.cli.sync import backfill, sync
 from archiver.domain.errors import ArchiverError, ConfigurationError
@@ -63,6 +66,9 @@ for command in (
     catalog,
     attest,
     evidence,
+    retention,
+    hold,
+    erase,
     demo,
     simulate,
 ):

@@ -75,6 +75,7 @@ class Candidate:
     policy: str = ""
     policy_fingerprint: str = ""
     release: str = ""
+    size: int = 0
     whole: bool = True
     holds: tuple[str, ...] = ()
     erasure: str = ""
