@@ -135,7 +135,7 @@ _UNVERIFIED = (
     .limit(sa.bindparam("most"))
     .with_for_update(skip_locked=True)
 )
-_HELD = sa.select(R.id, R.revision, R.change).where(_IDS).order_by(R.id).with_for_update()
+_HELD = sa.select(R.id, R.state, R.revision, R.change).where(_IDS).order_by(R.id).with_for_update()
 
 
 async def claim(tx: Tx, worker: str, limit: int, sources: Collection[str], turn: int) -> list[Entry]:
@@ -223,9 +223,11 @@ def _applicable(worker: str, row: Any, chain: Sequence[Outcome]) -> tuple[list[O
     done = next((at for at, item in enumerate(chain, 1) if row.change == _mark(worker, item)), 0)
     mine: list[Outcome] = []
     late: list[Outcome] = []
+    state = row.state
     for item in chain[done:]:
-        if item.entry.revision == row.revision + len(mine):
+        if item.entry.revision == row.revision + len(mine) and item.entry.state == state:
             mine.append(item)
+            state = _after(item)
         else:
             late.append(item)
     return mine, late
@@ -305,7 +307,8 @@ _TROUBLE = {Event.RETRY_SCHEDULED, Event.FAILED, Event.LOST, Event.UNAVAILABLE, 
 def _columns(tx: Tx, worker: str, item: Outcome) -> dict[str, Any]:
     values: dict[str, Any] = {
         "change": _mark(worker, item),
-        "worker": "",
+        # What its worker is about to verify is its own until then: should it die, whoever buries it frees that at once.
+        "worker": worker if item.event is Event.STORED and item.delay else "",
         "lease_until": None,
         "due_at": tx.now + item.delay,
         "changed_at": tx.now,

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from archiver.domain import errors, outcomes
 from archiver.domain.lifecycle import Event
-from archiver.domain.recording import State
-from archiver.domain.work import HEARTBEAT, Outcome
+from archiver.domain.recording import Entry, State
+from archiver.domain.work import HEARTBEAT, LEASE, Outcome
+from archiver.pipeline.ahead import Ahead
 from archiver.pipeline.health import STORE
 from archiver.pipeline.pace import Width
 
@@ -18,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from archiver.domain.ports import Clock, Observer
-    from archiver.domain.recording import Entry
     from archiver.domain.work import Catalog
     from archiver.pipeline.health import Health
     from archiver.pipeline.locking import LockedTransfer
@@ -27,8 +29,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-BATCH = 50  # outcomes saved in one transaction at most
-GATHER = 0.01  # seconds an outcome waits for company before it is saved
+BATCH = 100  # outcomes saved in one transaction at most
+GATHER = 0.05  # seconds an outcome waits for company before it is saved, while others are under way
+AHEAD = 50  # entries claimed beyond the free places at most
 PATIENCE = 0.05  # seconds after a claim in which a few free places wait for more of them
 LONGEST_NAP = 5.0  # seconds between looks at the queue when nothing rings: other processes put work into it too
 
@@ -59,6 +62,8 @@ class Pump:
         self._max_attempts = max_attempts
         self._done = done or (lambda _outcome: None)
         self._tasks: dict[asyncio.Task[None], str] = {}  # what is under way, and of which source
+        self._ready: deque[Entry] = deque()  # claimed, and waiting for a free place
+        self._ahead = Ahead(clock, AHEAD)
         self._fed_at = float("-inf")
         self._gathering = False  # free places wait for more of them
         self._ended: asyncio.Queue[Outcome] = asyncio.Queue()
@@ -68,7 +73,7 @@ class Pump:
     @property
     def busy(self) -> bool:
         """Whether anything is under way or not saved yet."""
-        return bool(self._tasks) or self._unsaved > 0
+        return bool(self._tasks) or bool(self._ready) or self._unsaved > 0
 
     async def run(self, *, until: Callable[[], Awaitable[bool]] | None = None, stop: asyncio.Event | None = None) -> None:
         """Works until `stop` is set (then waits for what is under way) or until `until` says, when idle, that it is enough.
@@ -80,6 +85,8 @@ class Pump:
         pulse = asyncio.create_task(self._heartbeat_forever(), name="renew leases")
         for task in (saver, pulse):
             task.add_done_callback(lambda _task: self.bell.set())  # neither ends but by failing
+        stopping = asyncio.create_task(stop.wait())
+        stopping.add_done_callback(lambda _task: self.bell.set())
         try:
             while not stop.is_set():
                 self.bell.clear()
@@ -89,22 +96,37 @@ class Pump:
                     continue
                 if not self.busy and until is not None and await until():
                     break
-                await self._nap(stop)
+                await self._nap()
+            waiting = bool(self._ready)
+            self._ready.clear()
             if not saver.done() and not pulse.done():
                 await self._drain(saver)
+                if waiting:
+                    await self._hand_back()
         finally:
-            await _end([*self._tasks, saver, pulse])
+            self._ready.clear()
+            await _end([*self._tasks, saver, pulse, stopping])
         for task in (saver, pulse):
             if not task.cancelled() and task.exception() is not None:
                 raise task.exception()  # type: ignore[misc]
 
+    async def _hand_back(self) -> None:
+        """Returns what was claimed ahead and not begun."""
+        try:
+            await self._catalog.hand_back()
+        except errors.CatalogUnavailable as error:  # then the caller does it, or the leases run out
+            log.warning("claims_not_handed_back", error=str(error))
+
     async def _feed(self) -> bool:
-        """Claims as much as there is room for; says whether it got anything."""
-        width = 1 if self._health.trying_store() else self._width.current
-        room = width - len(self._tasks)
+        """Claims as much as there is room for, and some ahead while places are soon free again; says whether it got anything."""
+        self._start()
+        width = self._places()
+        ahead = 0 if self._health.trying_store() else self._ahead.wanted()
+        room = width + ahead - len(self._tasks) - len(self._ready)
+        enough = (width + ahead) // 2 if ahead else width // 4
         now = self._clock.monotonic()
         # Claims in batches cost a fraction; but what is under way may take hours, and the places beside it have to be used.
-        self._gathering = 0 < room < width // 4 and bool(self._tasks) and now - self._fed_at < PATIENCE
+        self._gathering = 0 < room < enough and bool(self._tasks) and now - self._fed_at < PATIENCE
         if room < 1 or self._gathering:
             return False
         try:
@@ -114,12 +136,23 @@ class Pump:
             await self._clock.sleep(1 + 4 * self._clock.chance())
             return False
         self._fed_at = now
-        for entry in entries:
+        self._ready.extend(entries)
+        self._start()
+        return bool(entries)
+
+    def _places(self) -> int:
+        """How many entries may be under way."""
+        return 1 if self._health.trying_store() else self._width.current
+
+    def _start(self) -> None:
+        """Puts claimed entries into free places."""
+        width = self._places()
+        while self._ready and len(self._tasks) < width:
+            entry = self._ready.popleft()
             task = asyncio.create_task(self._work(entry))
             self._tasks[task] = entry.source
             task.add_done_callback(self._left)
         self._observer.inflight(len(self._tasks))
-        return bool(entries)
 
     async def _claim(self, room: int) -> list[Entry]:
         """Up to `room` entries: of sources that work as many as there are, of sources on trial one at a time."""
@@ -135,9 +168,12 @@ class Pump:
 
     def _left(self, task: asyncio.Task[None]) -> None:
         self._tasks.pop(task, None)
-        self.bell.set()
+        self._ahead.ended()
+        self._start()
+        if len(self._ready) < len(self._tasks):  # else there is more than enough, and nobody need be woken for it
+            self.bell.set()
 
-    async def _nap(self, stop: asyncio.Event) -> None:
+    async def _nap(self) -> None:
         """Waits for the bell, the next due entry or the end of a pause, whichever comes first."""
         seconds = PATIENCE if self._gathering else LONGEST_NAP
         if not self.busy:
@@ -149,13 +185,12 @@ class Pump:
             opens = self._health.opens_at()
             if opens is not None:
                 seconds = min(seconds, max(0.02, (opens - self._clock.now()).total_seconds()))
-        rung = asyncio.create_task(self.bell.wait())
-        stopped = asyncio.create_task(stop.wait())
         slept = asyncio.create_task(self._clock.sleep(seconds))
+        slept.add_done_callback(lambda _task: self.bell.set())
         try:
-            await asyncio.wait((rung, stopped, slept), return_when=asyncio.FIRST_COMPLETED)
+            await self.bell.wait()
         finally:
-            await _end([rung, stopped, slept])
+            await _end([slept])
 
     async def _work(self, entry: Entry) -> None:
         """One entry to its outcome; nothing that goes wrong with one reaches another."""
@@ -176,6 +211,24 @@ class Pump:
             if isinstance(error, errors.StorageUnavailable):
                 self._width.pushed_back()
             outcome = self._failed(self._transfer.as_noted(entry), error)
+        if outcome.event is Event.STORED and self._verifier.promised(outcome):
+            outcome = dataclasses.replace(outcome, delay=LEASE)  # verified right here; if not, by whoever comes then
+        self._end_with(outcome, began)
+        if outcome.event is Event.STORED and outcome.delay:
+            await self._confirm(as_stored(outcome))
+
+    async def _confirm(self, entry: Entry) -> None:
+        """Verifies what was stored a moment ago, where the store's word is enough; what goes wrong is left to a later check."""
+        began = self._clock.monotonic()
+        try:
+            outcome = await self._verifier.confirm(entry)
+        except errors.ArchiverError as error:
+            self._health.failed(entry.source, error)
+            return
+        if outcome is not None:
+            self._end_with(outcome, began)
+
+    def _end_with(self, outcome: Outcome, began: float) -> None:
         self._tell(outcome, self._clock.monotonic() - began)
         self._unsaved += 1
         self._ended.put_nowait(outcome)
@@ -205,7 +258,8 @@ class Pump:
     async def _save_forever(self) -> None:
         while True:
             batch = [await self._ended.get()]
-            await self._clock.sleep(GATHER)
+            if self._tasks:
+                await self._clock.sleep(GATHER)
             while len(batch) < BATCH and not self._ended.empty():
                 batch.append(self._ended.get_nowait())
             for outcome in await self._save(batch):
@@ -270,6 +324,15 @@ LOGGED = {
     Event.EXTERNAL: "external",
     Event.DAMAGED: "damaged",
 }
+
+
+_FACTS = frozenset(field.name for field in dataclasses.fields(Entry))
+
+
+def as_stored(outcome: Outcome) -> Entry:
+    """The entry as the catalog will have it once a STORED outcome is saved."""
+    facts = {name: value for name, value in outcome.facts.items() if name in _FACTS}
+    return dataclasses.replace(outcome.entry, state=State.STORED, revision=outcome.entry.revision + 1, **facts)
 
 
 async def _end(tasks: Sequence[asyncio.Task[Any]]) -> None:

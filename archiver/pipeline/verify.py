@@ -43,6 +43,28 @@ class Verifier:
             return Outcome(entry=entry, event=Event.DAMAGED, reason=problem, kind="Mismatch")
         return Outcome(entry=entry, event=Event.VERIFIED, data={"how": how})
 
+    def promised(self, outcome: Outcome) -> bool:
+        """Whether the store's own word will do for what a STORED outcome tells of, so that `confirm` is worth calling."""
+        proof = outcome.facts.get("proof") or outcome.entry.proof
+        able = self._storage.abilities
+        enough = able.refuses_wrong_checksum if proof.get("sha256") else able.proves_whole and bool(proof.get("checksums"))
+        return self._mode != "read-back" and (enough or self._mode == "checksum")
+
+    async def confirm(self, entry: Entry) -> Outcome | None:
+        """VERIFIED, or None where the store's word is not enough or something differs: then `check` has to say what that means.
+
+        Raises StorageUnavailable, StorageRefused.
+        """
+        try:
+            found = await self._storage.head(entry.key, entry.version_id)
+        except errors.ObjectMissing:
+            return None
+        problem = integrity.difference(entry, size=found.size, sha256=found.sha256 or None, metadata=found.metadata)
+        if problem is not None or not self._attested(entry, found):
+            return None
+        self._observer.fixity_checked("ok")
+        return Outcome(entry=entry, event=Event.VERIFIED, data={"how": "checksum"})
+
     def _attested(self, entry: Entry, found: StoredObject) -> bool:
         """Whether the store's own word covers every byte."""
         if self._mode == "read-back":

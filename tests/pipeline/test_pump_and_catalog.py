@@ -182,7 +182,7 @@ async def test_told_to_stop_it_takes_nothing_new_and_ends_when_what_is_under_way
     stop.set()
     await running
     states = sorted((await stage.states()).values())
-    assert states == ["due"] * 8 + ["stored"] * 4
+    assert states == ["due"] * 8 + ["verified"] * 4
     assert stage.clock.seconds < 15
     assert await stage.catalog.hand_back() == 0
 
