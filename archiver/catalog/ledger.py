@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from archiver.catalog.database import Database, Tx
 
 L, S = ledger.c, segments.c
-_LINE = sa.select(
+LINE = sa.select(
     *(L.seq, L.at, L.actor, L.event, L.source, L.recording_id, L.rendition, L.from_state, L.to_state, L.reason, L.data, L.segment)
 )
 _NEVER = 2**62  # stands for the number of a line that has none yet
@@ -51,8 +51,8 @@ class SqlHistory:
 
     async def lines(self, *, after: int, limit: int) -> Sequence[tuple[int | None, Line]]:
         async with self._database.read() as conn:
-            rows = (await conn.execute(_LINE.where(L.seq > after).order_by(L.seq).limit(limit))).all()
-        return [(row.segment, _line(row)) for row in rows]
+            rows = (await conn.execute(LINE.where(L.seq > after).order_by(L.seq).limit(limit))).all()
+        return [(row.segment, line_of(row)) for row in rows]
 
     async def unsealed(self) -> Unsealed:
         async with self._database.read() as conn:
@@ -96,13 +96,13 @@ async def _piece(tx: Tx, limit: int) -> Piece | None:
 
 
 async def _numbered(conn: AsyncConnection, number: int, base: int) -> list[Line]:
-    rows = (await conn.execute(_LINE.where(L.seq > base, L.segment == number).order_by(L.seq))).all()
+    rows = (await conn.execute(LINE.where(L.seq > base, L.segment == number).order_by(L.seq))).all()
     if not rows and (stray := (await conn.execute(sa.select(sa.func.min(L.seq)).where(L.seq > base))).scalar()) is not None:
         raise HistoryForked(
             f"a line of the history has the number {stray}, the last one sealed is {base}, and it belongs to no segment",
             hint="archiver ledger verify names what else is wrong; nothing can be sealed over this",
         )
-    return [_line(row) for row in rows]
+    return [line_of(row) for row in rows]
 
 
 async def _number(tx: Tx, number: int, base: int, limit: int) -> None:
@@ -125,7 +125,8 @@ async def _sealed(tx: Tx, header: Header, sha256: str, key: str, version_id: str
         await tx.execute(sa.insert(segments), [row])
 
 
-def _line(row: Any) -> Line:
+def line_of(row: Any) -> Line:
+    """The line in a row of LINE."""
     return Line(
         seq=row.seq,
         at=row.at,
