@@ -185,11 +185,12 @@ async def expected_objects(conn: AsyncConnection, *, batch: int = 1000) -> Async
     earlier = sa.select(superseded.c.key, superseded.c.version_id, superseded.c.size)
     earlier = earlier.join(renditions, R.id == superseded.c.rendition_pk).where(R.state != State.EXPIRING.value)
     both = sa.union_all(current, earlier).subquery()
-    after = ""
+    place = sa.tuple_(both.c.key, both.c.version_id)  # of one key there may be several versions
+    after = ("", "")
     while True:
-        query = sa.select(both).where(both.c.key > after).order_by(both.c.key).limit(batch)
+        query = sa.select(both).where(place > after).order_by(both.c.key, both.c.version_id).limit(batch)
         rows = [(row.key, row.version_id, row.size) for row in (await conn.execute(query)).all()]
         if not rows:
             return
         yield rows
-        after = rows[-1][0]
+        after = rows[-1][:2]

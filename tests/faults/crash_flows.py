@@ -7,15 +7,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from archiver.app import App, goodbye
-from archiver.catalog.catalog import SqlCatalog
+from archiver import app as app_module
+from archiver.app import App, open_app
 from archiver.catalog.leases import Worker
 from archiver.domain.errors import ArchiverError
 from archiver.domain.ports import NewObject
 from archiver.pipeline import backfill, cycle
-from archiver.pipeline.health import Health
 from archiver.pipeline.sweep import sweep
-from archiver.telemetry import Metrics
 from tests.faults.crash_ports import Driver, MortalDatabase, MortalProvider, MortalStore
 from tests.faults.truth import Truth
 from tests.faults.virtual_time import START, SimClock
@@ -56,27 +54,27 @@ class Stage:
 
     @contextlib.asynccontextmanager
     async def process(self, life, *, host="here"):
-        """The program's App over this stage, in one process."""
+        """The program's App over this stage, in one process, opened and closed as the program does it."""
         self.processes += 1
         clock = SimClock(f"{self.seed} {self.processes}")
         self.provider.clock = clock
         name = f"sync@{host}:{self.processes}"
         worker = Worker(name=name, host=host, pid=NOBODY + self.processes, born=1, command="sync")
-        async with contextlib.AsyncExitStack() as stack:
-            database = await stack.enter_async_context(MortalDatabase(self.driver, clock=clock.now, life=life))
-            catalog = SqlCatalog(database, worker)
-            await catalog.enter()
-            stack.push_async_callback(goodbye, catalog)
-            yield App(
-                settings=self.settings,
-                clock=clock,
-                database=database,
-                catalog=catalog,
-                storage=MortalStore(self.store, life),
-                providers={SOURCE: MortalProvider(self.provider, life, self.served)},
-                metrics=Metrics(version="1", sources=[SOURCE]),
-                health=Health(clock, [SOURCE]),
-            )
+
+        @contextlib.asynccontextmanager
+        async def open_database(*_given, **_options):
+            async with MortalDatabase(self.driver, clock=clock.now, life=life) as database:
+                yield database
+
+        made = {
+            "open_database": open_database,
+            "this_worker": lambda *_given: worker,
+            "make_storage": lambda *_given: MortalStore(self.store, life),
+            "open_provider": lambda *_given: MortalProvider(self.provider, life, self.served),
+        }
+        with _instead(app_module, made):
+            async with open_app(self.settings, command="sync", clock=clock) as app:
+                yield app
 
     def truth(self):
         """What the provider listed and held."""
@@ -86,6 +84,17 @@ class Stage:
             for body in self.provider.earlier.get(recording_id, ()):
                 truth.add(SOURCE, recording_id, rendition, body)
         return truth
+
+
+@contextlib.contextmanager
+def _instead(module, made):
+    """Other factories in the program's composition root."""
+    before = {name: getattr(module, name) for name in made}
+    vars(module).update(made)
+    try:
+        yield
+    finally:
+        vars(module).update(before)
 
 
 Act = Callable[[Stage, App], Awaitable[None]]

@@ -44,7 +44,7 @@ from tests.faults.spilled import spilled
 from tests.faults.truth import Truth
 
 R, C, L = renditions.c, recordings.c, ledger.c
-_CONTENT_MAY_LACK = {State.DAMAGED, State.EXPIRED}
+_CONTENT_MAY_LACK = {State.DAMAGED, State.EXPIRING, State.EXPIRED}
 
 
 async def check_invariants(
@@ -91,8 +91,8 @@ class _Rows:
 
     def objects(self) -> list[tuple[tuple[str, str, str], Any]]:
         """Every object that must stand in the archive, with the rendition it is one of."""
-        held = [row for row in self.renditions if row.sha256 and State(row.state) not in _CONTENT_MAY_LACK]
-        return [((row.source, row.recording_id, row.name), row) for row in [*held, *self.earlier]]
+        named = [row for row in [*self.renditions, *self.earlier] if row.sha256 and State(row.state) not in _CONTENT_MAY_LACK]
+        return [((row.source, row.recording_id, row.name), row) for row in named]
 
 
 async def _rows(database: Any) -> _Rows:
@@ -102,7 +102,7 @@ async def _rows(database: Any) -> _Rows:
         facts = (R.state, R.key, R.version_id, R.size, R.sha256, R.upload_id, R.error, C.status)
         current = (await conn.execute(sa.select(*named, *facts).join(recordings, C.id == R.recording_pk))).all()
         s = superseded.c
-        query = sa.select(*named, s.key, s.version_id, s.size, s.sha256).select_from(superseded)
+        query = sa.select(*named, R.state, s.key, s.version_id, s.size, s.sha256).select_from(superseded)
         query = query.join(renditions, R.id == s.rendition_pk).join(recordings, C.id == R.recording_pk)
         earlier = (await conn.execute(query)).all()
     return _Rows(recordings=list(known), renditions=list(current), earlier=list(earlier))

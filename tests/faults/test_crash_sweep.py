@@ -48,8 +48,10 @@ def cases_of(place, flow, database, store, *, lose=False):
     return [Case(flow=flow, database=database, store=store, at=(at,), lose=lose) for at in range(1, count + 1)]
 
 
-@pytest.mark.parametrize("flow", FLOWS)
-@pytest.mark.parametrize(("database", "store"), BOTH)
+SAMPLED = [(flow, *BOTH[0]) for flow in FLOWS] + [(flow, *BOTH[1]) for flow in ("poll", "multipart", "changed", "sync")]
+
+
+@pytest.mark.parametrize(("flow", "database", "store"), SAMPLED)
 def test_a_flow_killed_at_any_instant_ends_as_if_it_had_not_been(place, flow, database, store):
     rng = random.Random(f"{SEED} {flow} {database}")
     killed = rng.sample(cases_of(place, flow, database, store), 4 if database == "sqlite" else 3)
