@@ -200,6 +200,8 @@ def _complain(item: pytest.Item, tasks: list[str], sockets: set[str]) -> None:
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     report = yield
     item.stash[_failed] = item.stash.get(_failed, False) or report.failed
+    # What hostile texts leave in captured output cannot cross to the process that collects the reports.
+    report.sections = [(name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections]
     return report
 
 
