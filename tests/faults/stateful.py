@@ -244,8 +244,11 @@ class CatalogMachine(RuleBasedStateMachine):
             return
         CatalogMachine.steps += 1
         expected = {
-            key: (r.state, r.revision, r.attempts, r.priority, r.worker, r.lease if r.state == "transferring" else None)
-            + (r.due if r.state in ("due", "stored") else None, r.digest, r.upload, r.status, r.gone, r.earlier, r.history)
+            key: (
+                *(r.state, r.revision, r.attempts, r.priority, r.worker),
+                *(r.lease if r.state == "transferring" else None, r.due if r.state in ("due", "stored") else None),
+                *(r.digest, r.upload, r.status, r.gone, r.earlier, r.history),
+            )
             for key, r in self.model.renditions.items()
         }
         assert self.run(self.found()) == expected
