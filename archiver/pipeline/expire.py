@@ -63,10 +63,11 @@ class Expiry:
         if protected is not None:
             await self._note_longer(found, there)
             return await self._kept(found, protected)
+        began = self._clock.monotonic()
         authorised = await self._keeping.authorise(pk, self._confirm, data=data)
         if isinstance(authorised, str):
             return await self._kept(found, authorised)
-        return await self._delete(authorised, data)
+        return await self._delete(authorised, data, began)
 
     async def _look(self, objects: Sequence[ObjectRef]) -> list[StoredObject]:
         """The objects that are there now."""
@@ -103,14 +104,13 @@ class Expiry:
         log.warning("deletion_refused", **_fields(found), reason=reason)
         return Ended(name=found.one.name, deleted=False, reason=reason)
 
-    async def _delete(self, found: Custody, data: Mapping[str, Any]) -> Ended:
-        began = self._clock.monotonic()
+    async def _delete(self, found: Custody, data: Mapping[str, Any], began: float) -> Ended:
         for ref in found.objects:
             if self._clock.monotonic() - began > FRESH:
+                began = self._clock.monotonic()
                 again = await self._keeping.authorise(found.one.pk, self._confirm, data=data)
                 if isinstance(again, str):
                     return await self._kept(_as_expiring(found), again)
-                began = self._clock.monotonic()
             try:
                 await self._storage.delete(ref.key, ref.version_id)
             except errors.StorageRefused as error:
