@@ -8,10 +8,13 @@ import pytest
 
 from archiver.cli.doctor import iam_policy
 from archiver.config import load
+from archiver.domain.ledger import MANIFESTS
+from archiver.pipeline.erase import FOLDER
 from tests.docs.pages import ROOT
 
 ARCHIVE = json.loads((ROOT / "config" / "iam" / "archive.json").read_text())
 VERIFY = json.loads((ROOT / "config" / "iam" / "verify.json").read_text())
+DELETE = json.loads((ROOT / "config" / "iam" / "delete.json").read_text())
 # boto3's operations and the actions that AWS asks for (Service Authorization Reference, Amazon S3)
 ACTIONS = {
     "create_multipart_upload": {"s3:PutObject"},
@@ -31,8 +34,19 @@ OPTIONAL = {"list_object_versions"}  # sweeps canaries that stayed behind; where
 BY_WIRE = {"s3:PutObject", "s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket"}  # puts, parts, reads, heads, the first look
 
 
-def actions(policy):
-    return {action for statement in policy["Statement"] for action in statement["Action"]}
+def actions(policy, effect="Allow"):
+    return {action for statement in policy["Statement"] if statement["Effect"] == effect for action in statement["Action"]}
+
+
+def resources(statement):
+    found = statement["Resource"]
+    return [found] if isinstance(found, str) else found
+
+
+def places(policy, action, effect="Allow"):
+    """Where below the prefix an action is allowed, or denied."""
+    of = [each for each in policy["Statement"] if each["Effect"] == effect and action in each["Action"]]
+    return {place.removeprefix("arn:aws:s3:::BUCKET/PREFIX/") for each in of for place in resources(each)}
 
 
 def operations():
@@ -73,11 +87,11 @@ def test_the_archiving_role_may_do_what_the_code_does():
     assert needed - actions(ARCHIVE) == set()
 
 
-@pytest.mark.parametrize("policy", [ARCHIVE, VERIFY], ids=["archive", "verify"])
+@pytest.mark.parametrize("policy", [ARCHIVE, VERIFY, DELETE], ids=["archive", "verify", "delete"])
 def test_nothing_is_allowed_by_a_wildcard_and_nothing_that_bypasses_or_reconfigures(policy):
     for statement in policy["Statement"]:
-        assert statement["Effect"] == "Allow"
-        assert statement["Resource"].startswith("arn:aws:s3:::BUCKET")
+        assert statement["Effect"] in {"Allow", "Deny"}
+        assert all(place.startswith("arn:aws:s3:::BUCKET") for place in resources(statement))
     for action in actions(policy):
         assert re.fullmatch(r"s3:[A-Za-z]+", action)
         assert not re.match(r"s3:(Bypass|PutBucket|DeleteBucket|PutObjectAcl|PutLifecycle|PutEncryption|PutReplication)", action)
@@ -91,3 +105,22 @@ def test_only_canaries_may_be_deleted():
 
 def test_who_verifies_only_reads():
     assert all(re.match(r"s3:(Get|List)", action) for action in actions(VERIFY))
+
+
+def test_who_deletes_names_versions_and_reaches_no_evidence_and_no_lock():
+    assert "s3:DeleteObject" not in actions(DELETE)  # without a version it would leave a delete marker
+    assert places(DELETE, "s3:DeleteObjectVersion") == {"*"}
+    assert places(DELETE, "s3:DeleteObjectVersion", "Deny") == {"_ledger/*", "_attest/*", "_erasure/*"}
+    assert {"s3:BypassGovernanceRetention", "s3:PutObjectLegalHold"} <= actions(DELETE, "Deny")
+
+
+def test_who_deletes_writes_only_what_an_erasure_leaves():
+    assert places(DELETE, "s3:PutObject") == {"_recordings/*", "_erasure/*"}
+    assert MANIFESTS.strip("/") + "/*" in places(DELETE, "s3:PutObject")
+    assert FOLDER.strip("/") + "/*" in places(DELETE, "s3:PutObject")
+
+
+def test_nobody_but_who_deletes_may_delete_a_recording():
+    deleting = {"s3:DeleteObject", "s3:DeleteObjectVersion"}
+    assert not deleting & actions(VERIFY)
+    assert {place for action in deleting for place in places(ARCHIVE, action)} == {"_probe/*"}
