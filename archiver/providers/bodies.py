@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 16 * 1024 * 1024
 _MOST_SHOWN = 200
-_UNPRINTABLE = re.compile(r"[^ -~\u00a0-\ud7ff\uf900-\ufffd]+|[\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]+")
+_MOST_READ = 20_000  # characters of an error body that are looked at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +83,8 @@ def shown(text: str, secrets: Iterable[str]) -> str:
     for secret in secrets:
         if secret:
             text = text.replace(secret, "…")
-    return cut_queries(_UNPRINTABLE.sub(" ", text))[:_MOST_SHOWN].strip()
+    plain = "".join(char if char.isprintable() else " " for char in text[:_MOST_READ])
+    return cut_queries(plain)[:_MOST_SHOWN].strip()
 
 
 def scalar(value: Any) -> str:
