@@ -29,6 +29,7 @@ class Held:
     kept: bool = True
     set: int = 0
     cleared: int = 0
+    foreign: int = 0  # held in the store by somebody else, who alone may clear that
     problems: list[str] = field(default_factory=list)
 
 
@@ -55,16 +56,32 @@ class StoreHolds:
 
     async def _one(self, item: StoreHold, held: Held) -> None:
         try:
-            for ref in item.objects:
-                await self._storage.hold(ref.key, ref.version_id, on=item.on)
-                if (await self._storage.head(ref.key, ref.version_id)).legal_hold is not item.on:
-                    held.problems.append(f"{ref.key}: the store took a legal hold and does not show it")
-                    return
+            if item.on and await self._held_already(item):
+                held.foreign += 1
+                return
+            problem = await self._bring(item, on=item.on)
+            if problem is not None:
+                held.problems.append(problem)
+                return
+            if not await self._keeping.store_held(item):
+                if item.on:  # released, or stored anew, meanwhile: what nobody noted must not stay
+                    await self._bring(item, on=False)
+                return
         except (errors.StorageRefused, errors.ObjectMissing) as error:
             held.problems.append(str(error))
             log.warning("store_hold_refused", recording_id=item.name[1], error=str(error))
             return
-        if not await self._keeping.store_held(item):
-            return  # placed, released or stored anew meanwhile: the next run sees to it
         held.set += item.on
         held.cleared += not item.on
+
+    async def _held_already(self, item: StoreHold) -> bool:
+        """Whether somebody else's hold is on any of the objects; clearing ours later would clear theirs."""
+        return any([(await self._storage.head(ref.key, ref.version_id)).legal_hold for ref in item.objects])
+
+    async def _bring(self, item: StoreHold, *, on: bool) -> str | None:
+        """Sets or clears the hold of every object; why it is not what it should be, None where it is."""
+        for ref in item.objects:
+            await self._storage.hold(ref.key, ref.version_id, on=on)
+            if (await self._storage.head(ref.key, ref.version_id)).legal_hold is not on:
+                return f"{ref.key}: the store took a legal hold and does not show it"
+        return None

@@ -11,7 +11,7 @@ import structlog
 from archiver.domain import errors
 from archiver.domain.keeping import Longer
 from archiver.domain.ports import Lock
-from archiver.domain.retention import birth_lock, first_match, lock_problem, retention
+from archiver.domain.retention import LONGEST_LOCK, birth_lock, first_match, lock_problem, retention
 from archiver.pipeline.side_by_side import side_by_side
 
 if TYPE_CHECKING:
@@ -72,7 +72,8 @@ class Lengthening:
         have = one.locked_until
         if have is not None and lock.retain_until <= have:
             return None
-        if have is not None and lock.retain_until != kept.until and lock.retain_until - have < WORTH:
+        as_long_as_possible = lock.retain_until >= now + LONGEST_LOCK
+        if have is not None and as_long_as_possible and lock.retain_until - have < WORTH:
             return None
         return Longer(pk=one.pk, until=lock.retain_until, reason=why, lock_mode=self._mode, policy=policy)
 

@@ -121,7 +121,8 @@ class LockedTransfer:
         log.error("lock_missing", source=entry.source, recording_id=entry.recording_id, reason=proved)
         last = entry.attempts + 1 >= self._max_attempts
         event = Event.FAILED if last else Event.RETRY_SCHEDULED
-        return Outcome(entry=outcome.entry, event=event, reason=proved, kind=KIND, delay=LATER)
+        anew: dict[str, Any] = {"upload_id": "", "upload": None}  # what it made is complete, and nothing to go on with
+        return Outcome(entry=outcome.entry, event=event, reason=proved, kind=KIND, delay=LATER, facts=anew)
 
     def as_noted(self, entry: Entry) -> Entry:
         """As `Transfer.as_noted`."""
