@@ -2,7 +2,7 @@
 
     python -m tests.faults.kills --seed 7 --kills 50 --database postgresql --store localstack
 
-An episode is one catalog and one archive: a few dozen recordings, some of several parts, some eight kills, then a run that must get
+An episode is one catalog and one archive: a few dozen recordings, some of several parts, some six kills, then a run that must get
 to work at once and end with everything archived, and the verdict on every law. Half of the moments are instants of time, half are
 places in the program's work: the n-th request that the providers see.
 """
@@ -10,8 +10,9 @@ places in the program's work: the n-th request that the providers see.
 import argparse
 import asyncio
 import contextlib
-import json
+import itertools
 import random
+import re
 import signal
 import sys
 from collections import Counter
@@ -26,16 +27,17 @@ from tests.testbed.postgres import postgres
 from tests.testbed.rclone_s3 import rclone_s3
 from tests.testbed.scratch import scratch
 
-KILLS = 8  # in one episode
-LONGEST = 3.0  # seconds from a start to its kill
+KILLS = 6  # in one episode
+WORKED = 1.5  # seconds from the first request to a kill, at most
+LONGEST = 4.0  # seconds that requests are waited for: an idle daemon makes few
 DRAIN = 32.0  # seconds that a drain may take
-REQUESTS = 120  # or this many requests at most
+REQUESTS = 30  # or this many requests, at most
 DATABASES, STORES = ("sqlite", "postgresql"), ("file", "rclone", "localstack")
 
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """What a campaign tried. `when` counts what the program had said last when it died."""
+    """What a campaign tried. `when` counts what a run had asked the providers for last when it died."""
 
     kills: int = 0
     asked: int = 0  # to stop, by SIGTERM or SIGINT
@@ -57,7 +59,7 @@ class Tally:
         return self.when.total()
 
     def __str__(self):
-        said = ", ".join(f"{n} after {event}" for event, n in self.when.most_common(8))
+        said = ", ".join(f"{n} after {what}" for what, n in self.when.most_common())
         return f"{self.kills} kills and {self.asked} other signals in {self.episodes} episodes ({said}): {len(self.violations)} violations"
 
 
@@ -87,7 +89,7 @@ class Servers:
         return Store(url=f"{bucket.url}/archive", endpoint=bucket.endpoint_url, bucket=bucket)
 
 
-async def episode(folder, seed, *, database, store, servers, zygote, kills=KILLS, recordings=36, tally):
+async def episode(folder, seed, *, database, store, servers, zygote, kills=KILLS, recordings=60, tally):
     """One catalog and one archive through several kills, to the verdict."""
     rng = random.Random(f"kills {seed} {database} {store}")
     world = steady_world(seed, recordings, large=3)
@@ -115,13 +117,10 @@ async def episode(folder, seed, *, database, store, servers, zygote, kills=KILLS
 
 async def _kill_one(arena, rng, tally):
     """One run and its end: by SIGKILL mostly, sometimes by a signal that asks it to stop, which has to be done within a drain."""
-    before = arena.log.stat().st_size if arena.log.exists() else 0
+    before = len(arena.simulation.audit)
     command = rng.choice(["sync", "run"])
     run = await arena.start(command)
-    if rng.random() < 0.5:
-        await either(run, asyncio.sleep(LONGEST * rng.random() ** 2))
-    else:
-        await either(run, requests(arena.simulation, rng.randint(1, REQUESTS)))
+    await either(run, _moment(arena.simulation, rng))
     over = run.over
     tally.too_late += over
     number = rng.choices([signal.SIGKILL, signal.SIGTERM, signal.SIGINT], [8, 1, 1])[0]
@@ -130,11 +129,24 @@ async def _kill_one(arena, rng, tally):
     took = asyncio.get_running_loop().time() - began
     tally.kills += code == -signal.SIGKILL
     tally.asked += not over and number != signal.SIGKILL
-    tally.when[_last_event(arena, before)] += 1
+    tally.when[_asked_last(arena.simulation, before)] += 1
     # Before its handlers stand, a signal ends the program as it would any other.
     drained = {"run": {0}, "sync": {0, 128 + number}}[command] | {-number}
     if not over and number != signal.SIGKILL and (code not in drained or took > DRAIN):
         arena.slow.append(Violation(law="drain", thing=command, says=f"{code} after {took:.0f} s of {number.name}"))
+
+
+async def _moment(simulation, rng):
+    """One in ten while the program starts, the others while it works: after some time, or after so many requests."""
+    if rng.random() < 0.1:
+        await asyncio.sleep(rng.random())
+        return
+    await requests(simulation, 1)
+    if rng.random() < 0.3:
+        await asyncio.sleep(WORKED * rng.random())
+    else:
+        await requests(simulation, rng.randint(1, REQUESTS), host=rng.choice(["media", None]))
+        await asyncio.sleep(0.03 * rng.random())
 
 
 async def either(run, moment):
@@ -146,23 +158,26 @@ async def either(run, moment):
     await asyncio.gather(*waits, return_exceptions=True)
 
 
-async def requests(simulation, count):
-    """Until the providers have seen that many more requests, or `LONGEST` has passed."""
-    wanted = len(simulation.audit) + count
-    for _ in range(int(LONGEST / 0.002)):
-        if len(simulation.audit) >= wanted:
-            return
+async def requests(simulation, count, *, host=None):
+    """Until the providers (or one `host` of theirs) have seen that many more requests, or `LONGEST` has passed."""
+    seen = len(simulation.audit)
+    loop = asyncio.get_running_loop()
+    until = loop.time() + LONGEST
+    while count > 0 and loop.time() < until:
         await asyncio.sleep(0.002)
+        fresh = list(itertools.islice(simulation.audit, seen, None))
+        seen += len(fresh)
+        count -= sum(host in {None, line.host} for line in fresh)
 
 
-def _last_event(arena, since):
-    with arena.log.open("rb") as file:
-        file.seek(since)
-        lines = file.read().splitlines()
-    for line in reversed(lines):
-        with contextlib.suppress(ValueError):
-            return json.loads(line).get("event", "?")
-    return "nothing"
+def _asked_last(simulation, since):
+    """What the providers were asked for last, in words."""
+    if len(simulation.audit) == since:
+        return "nothing"
+    last = simulation.audit[-1]
+    if last.host == "media":
+        return "media"
+    return "a list" if re.search(r"/(room_recordings|recordings|Recordings)$", last.path) else "one thing by its id"
 
 
 async def campaign(seed, kills, *, database, store, folder, servers, tally=None, tell=print):
