@@ -24,6 +24,7 @@ from archiver.pipeline.cycle import first_of, holding, poll
 from archiver.pipeline.hints import Hints
 from archiver.pipeline.sweep import sweep
 from archiver.rotation import Rotation
+from archiver.sealing import Sealing
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -91,6 +92,7 @@ class Daemon:
         self._started = app.clock.now()
         self._rotation = Rotation(app)
         self._custody = Custody(app, actor=app.catalog.worker.name)
+        self._sealing = Sealing(app)
         self._turns = {name: asyncio.Lock() for name in app.providers}
         self.hints = Hints(app.providers, app.clock)
 
@@ -130,6 +132,7 @@ class Daemon:
             self._repeating("retention", bells.every("retention", app.settings.schedule.retention_every), self._custody.daily),
             self._repeating("holds", bells.every("holds", HOLDS), self._custody.holds),
             self._repeating("canary", bells.every("canary", CANARY), self._custody.canary),
+            self._repeating("seal", bells.every("seal", app.settings.schedule.seal_every), self._sealing.job),
             self._repeating("sweep", bells.every("sweep", SWEEP), self._sweep),
             self._repeating("secrets", bells.every("secrets", SECRETS), self._rotation.look),
             self._repeating("counts", bells.every("counts", COUNTS), self._count),
@@ -258,6 +261,7 @@ class Daemon:
                 if app.settings.storage.locks:
                     async with app.database.read() as conn:
                         found += await alarms.locks(conn, app.clock.now())
+                found += await self._sealing.problems()
         except (errors.CatalogError, TimeoutError) as error:
             # Whoever reaches the port may read this; where the catalog is, and as whom, is the log's business.
             log.warning("catalog_unavailable", error=str(error) or "no answer within 2 s")

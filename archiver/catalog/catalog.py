@@ -6,7 +6,7 @@ import itertools
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from archiver.catalog import erasures, holds, leases, recordings, sources, uploads, work
+from archiver.catalog import erasures, holds, leases, rebuilt, recordings, sources, uploads, work
 from archiver.domain.work import PRIORITY_LIVE, Added, Known, Outcome, PassResult, SourceState
 
 if TYPE_CHECKING:
@@ -30,8 +30,15 @@ class SqlCatalog:
         self._held: set[int] = set()  # the entries whose claim we know of: only those are renewed
 
     async def enter(self) -> int:
-        """Registers the worker; returns how many claims of dead workers of this host it freed."""
-        return await self.database.write(lambda tx: leases.enter(tx, self.worker))
+        """Registers the worker; returns how many claims of dead workers of this host it freed. Raises CatalogHeld in the
+        middle of a rebuild.
+        """
+
+        async def unit(tx: Tx) -> int:
+            await rebuilt.refuse_unfinished(tx.conn)
+            return await leases.enter(tx, self.worker)
+
+        return await self.database.write(unit)
 
     async def leave(self) -> None:
         """Ends the worker's registration."""

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from archiver.catalog.evidence_tables import segments
-from archiver.catalog.tables import ledger
+from archiver.catalog.tables import leases, ledger
+from archiver.config import format_duration, format_instant
 from archiver.domain.errors import HistoryForked
-from archiver.domain.ledger import NO_SEGMENT, Header, Line, Piece, Sealed, Unsealed
+from archiver.domain.ledger import LEASE, MOST_LINES, NO_SEGMENT, Header, Line, Piece, Sealed, Unsealed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+    from datetime import datetime, timedelta
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -76,7 +78,11 @@ async def unsealed(conn: AsyncConnection) -> Unsealed:
 
 
 async def _piece(tx: Tx, limit: int) -> Piece | None:
-    """The lines that the next segment has to hold: those that were numbered for it, else the next ones, numbered now."""
+    """The lines that the next segment has to hold: those that were numbered for it, else the next ones, numbered now.
+
+    The lease's row is locked, so that of two sealers, one of which slept past the end of its lease, each sees what the other did.
+    """
+    await tx.conn.execute(sa.select(leases.c.name).where(leases.c.name == LEASE).with_for_update())
     last = (await tx.conn.execute(sa.select(segments).order_by(S.segment.desc()).limit(1))).one_or_none()
     number, base = (last.segment + 1, last.last_seq) if last else (1, 0)
     lines = await _numbered(tx.conn, number, base)
@@ -96,13 +102,14 @@ async def _piece(tx: Tx, limit: int) -> Piece | None:
 
 
 async def _numbered(conn: AsyncConnection, number: int, base: int) -> list[Line]:
-    rows = (await conn.execute(LINE.where(L.seq > base, L.segment == number).order_by(L.seq))).all()
-    if not rows and (stray := (await conn.execute(sa.select(sa.func.min(L.seq)).where(L.seq > base))).scalar()) is not None:
+    rows = (await conn.execute(LINE.where(L.seq > base).order_by(L.seq).limit(4 * MOST_LINES))).all()
+    lines = [line_of(row) for row in rows if row.segment == number]
+    if rows and not lines:
         raise HistoryForked(
-            f"a line of the history has the number {stray}, the last one sealed is {base}, and it belongs to no segment",
+            f"a line of the history has the number {rows[0].seq}, the last one sealed is {base}, and it belongs to no segment",
             hint="archiver ledger verify names what else is wrong; nothing can be sealed over this",
         )
-    return [line_of(row) for row in rows]
+    return lines
 
 
 async def _number(tx: Tx, number: int, base: int, limit: int) -> None:
@@ -111,7 +118,8 @@ async def _number(tx: Tx, number: int, base: int, limit: int) -> None:
     """
     oldest = sa.select(L.id).where(L.seq.is_(None)).order_by(L.id).limit(limit).subquery()
     place = sa.select(oldest.c.id, sa.func.row_number().over(order_by=oldest.c.id).label("place")).subquery()
-    await tx.execute(sa.update(ledger).where(L.id == place.c.id).values(seq=base + place.c.place, segment=number))
+    mine = sa.update(ledger).where(L.id == place.c.id, L.seq.is_(None))  # said again: another sealer may have been quicker
+    await tx.execute(mine.values(seq=base + place.c.place, segment=number))
 
 
 async def _sealed(tx: Tx, header: Header, sha256: str, key: str, version_id: str) -> None:
@@ -164,3 +172,13 @@ def _disordered() -> sa.Select[Any]:
     crossed = sa.select(steps.c.segment, steps.c.seq).where(steps.c.before > steps.c.seq)
     torn = sa.select(L.segment, sa.literal(0).label("seq")).where(L.seq.is_(None), L.segment.is_not(None))
     return sa.select(crossed.union_all(torn).subquery())
+
+
+async def overdue(conn: AsyncConnection, now: datetime, every: timedelta) -> list[str]:
+    """Says so where something waits to be sealed for longer than two intervals; empty where nothing does."""
+    waiting = await unsealed(conn)
+    if waiting.since is None or now - waiting.since <= 2 * every:
+        return []
+    events = "1 event has" if waiting.count == 1 else f"{waiting.count:,} events have"
+    said = f"history: {events} not been sealed since {format_instant(waiting.since)}"
+    return [f"{said}, a seal is expected every {format_duration(every)}"]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import sqlalchemy as sa
 
 from archiver.catalog.alarms import alarms
+from archiver.catalog.ledger import overdue
 from archiver.catalog.listing import sources_listed
 from archiver.catalog.problems import Concerns, concerns, problems, stalled
 from archiver.catalog.tables import ledger, passes, recordings, renditions, sources
@@ -112,8 +113,13 @@ async def paces(conn: AsyncConnection, now: datetime) -> dict[str, float]:
     return {source: count / max(1.0, (now - first).total_seconds()) for source, count, first in rows}
 
 
-async def status(conn: AsyncConnection, now: datetime, configured: Sequence[Configured]) -> dict[str, Any]:
-    """The document `archiver.status/1` (contract.md, documents). Sources that are no longer configured are shown, not judged."""
+async def status(
+    conn: AsyncConnection, now: datetime, configured: Sequence[Configured], *, seal_every: timedelta | None = None
+) -> dict[str, Any]:
+    """The document `archiver.status/1` (contract.md, documents). Sources that are no longer configured are shown, not judged.
+
+    With `seal_every` a history that is not sealed as often is among the problems; a running daemon says so by itself.
+    """
     counts, tries = await _counts(conn)
     oldest = await oldest_unarchived(conn, now)
     pace = await paces(conn, now)
@@ -147,7 +153,11 @@ async def status(conn: AsyncConnection, now: datetime, configured: Sequence[Conf
         "sources": parts,
         "totals": {state: sum(part["states"].get(state, 0) for part in parts) for state in _all_states(parts)},
         "ready": not any(stalled(item, rows.get(item.name), now) for item in configured),
-        "problems": [*_problems(wanted, names, counts, rows, found, now), *await alarms(conn, now)],
+        "problems": [
+            *_problems(wanted, names, counts, rows, found, now),
+            *await alarms(conn, now),
+            *(await overdue(conn, now, seal_every) if seal_every else ()),
+        ],
     }
 
 

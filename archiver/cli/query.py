@@ -65,7 +65,7 @@ def status(invocation: Invocation, *, as_json: bool) -> None:
         async with open_catalog(settings) as database:
             now = await database.now()
             async with database.read() as conn:
-                return await reports.status(conn, now, settings.sources)
+                return await reports.status(conn, now, settings.sources, seal_every=settings.schedule.seal_every)
 
     found = asyncio.run(read())
     if as_json:

@@ -23,6 +23,7 @@ from archiver.cli.explain import explain
 from archiver.cli.export import export
 from archiver.cli.fixity import repair, verify
 from archiver.cli.hold import hold
+from archiver.cli.ledger import ledger, rebuild
 from archiver.cli.operate import catalog, retry
 from archiver.cli.query import listing, show, status
 from archiver.cli.retention import retention
@@ -66,6 +67,7 @@ for command in (
     catalog,
     attest,
     evidence,
+    ledger,
     retention,
     hold,
     erase,
@@ -75,6 +77,7 @@ for command in (
     cli.add_command(command)
 
 catalog.add_command(export)
+catalog.add_command(rebuild)
 
 
 def main(words: list[str] | None = None) -> int:

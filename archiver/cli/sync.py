@@ -20,11 +20,13 @@ from archiver.cli.running import Stop, run_command
 from archiver.cli.tables import print_table, rounded_size
 from archiver.config import format_instant
 from archiver.domain.errors import UsageError
+from archiver.domain.recording import State
 from archiver.pipeline import cycle
 from archiver.pipeline.backfill import Backfill, Plan, plan, preview
+from archiver.sealing import seal_before_end
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from datetime import datetime, timedelta
 
     from archiver.cli.context import Invocation
@@ -48,16 +50,25 @@ async def reporting(app: App, *, schema: str, as_json: bool, tally: Tally) -> As
     began = time.monotonic()
     before = await app.catalog.counts()
     yield report
+    not_sealed = await seal_before_end(app, wait=not report.stopped)
     after = await app.catalog.counts()
-    code = summary.exit_code(tally, before, after)
-    report.code = report.stopped or exits.worst([code, *([exits.BUDGET] if report.over_budget else [])])
+    settled = without_queue(after) if report.over_budget else after
+    codes = [summary.exit_code(tally, before, settled), *([exits.BUDGET] if report.over_budget else [])]
+    codes += [exits.of_error(not_sealed)] if not_sealed is not None else []
+    report.code = report.stopped or exits.worst(codes)
     seconds = time.monotonic() - began
     if as_json:
         click.echo(json.dumps(summary.document(schema, tally, seconds=seconds, code=report.code)))
         return
     summary.show(tally, seconds=seconds)
-    for text in summary.problems(tally):
+    for text in [*summary.problems(tally), *([f"the history is not sealed: {not_sealed}"] if not_sealed else [])]:
         click.echo(f"! {text}", err=True)
+
+
+def without_queue(counts: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
+    """Counts without what is still in the queue: to a run that its budget ended that is more to do, and nothing that failed."""
+    queued = (State.DUE, State.TRANSFERRING, State.STORED)
+    return {name: {state: count for state, count in states.items() if state not in queued} for name, states in counts.items()}
 
 
 @dataclass(slots=True)

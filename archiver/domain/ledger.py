@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 SEGMENTS, MANIFESTS = "_ledger/", "_recordings/"  # where in the archive
 SCHEMA = "archiver.segment/1"
+LEASE = "seal"  # of whoever writes segments or manifests
 MOST_LINES = 5_000  # of a segment: one object holds all that five busy minutes bring, and fits into memory many times over
 MOST_RECORDINGS = 1_000  # of a manifest; their raw JSON is larger, and erasing one recording rewrites all of it
 NO_SEGMENT = ""  # what the first segment names as the digest of the one before

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
@@ -100,14 +99,13 @@ class Adoption:
 
     async def _strays(self) -> None:
         page: list[StoredObject] = []
-        async with aclosing(self._storage.keys("")) as objects:  # type: ignore[type-var]
-            async for stored in objects:
-                if stored.key.startswith(_OURS):
-                    continue
-                page.append(stored)
-                if len(page) == PAGE:
-                    await self._look_over(page)
-                    page = []
+        async for stored in self._storage.keys(""):
+            if stored.key.startswith(_OURS):
+                continue
+            page.append(stored)
+            if len(page) == PAGE:
+                await self._look_over(page)
+                page = []
         await self._look_over(page)
 
     async def _look_over(self, page: list[StoredObject]) -> None:

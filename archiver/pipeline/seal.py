@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from archiver.domain.errors import HistoryForked, ObjectExists
-from archiver.domain.ledger import MOST_LINES, segment_key
+from archiver.domain.ledger import LEASE, MOST_LINES, segment_key
 from archiver.domain.ports import NewObject
 from archiver.pipeline.cycle import holding
 from archiver.pipeline.manifests import JSON_LINES, Manifests, read_whole
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from archiver.domain.work import Catalog
 
 log = structlog.get_logger()
-
-LEASE = "seal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -124,6 +124,7 @@ async def test_two_sealers_at_once_make_one_chain(vault):
     """A lease keeps them apart; should it fail them (a process that slept past its end), the bytes are the same anyway."""
     vault.limit = 5
     await vault.happens(40)
+    assert await vault.world.you.acquire("seal", seconds=60)
     one, other = vault.sealer(), vault.sealer(catalog=vault.world.you)
     await asyncio.gather(one._seal(), other._seal())
     assert (await vault.audit()).problems == []
