@@ -54,10 +54,11 @@ SOURCE = "rooms"
 
 
 class Clock:
-    """Stands still until it is moved; who sleeps moves it."""
+    """Stands still until it is moved; who sleeps sleeps until then."""
 
     def __init__(self, start=NOON):
         self.at = start
+        self._moved = asyncio.Event()
         self.passed = 0.0  # seconds that no setting of the clock changes
         self._tokens = 0
 
@@ -71,8 +72,10 @@ class Clock:
         return self.passed
 
     async def sleep(self, seconds):
-        self.advance(seconds=max(0.0, seconds))
-        await asyncio.sleep(0)
+        until = self.passed + seconds
+        while self.passed < until:
+            moved = self._moved
+            await moved.wait()
 
     def chance(self):
         return 0.5
@@ -84,6 +87,8 @@ class Clock:
     def advance(self, **by):
         self.at += timedelta(**by)
         self.passed += timedelta(**by).total_seconds()
+        self._moved.set()
+        self._moved = asyncio.Event()
 
     def set_to(self, at):
         """Somebody sets the clock: no time passes."""
