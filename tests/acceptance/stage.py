@@ -26,7 +26,7 @@ def configuration(
     """The text of a configuration file for a running simulation; `source` are keys for every source."""
     given = simulation.credentials
     media = simulation.media_url.partition("//")[2]
-    keys = {"poll_every": "1s", "lookback": "10d", "media_hosts": [media], **source}
+    keys = {"poll_every": "5m", "lookback": "10d", "media_hosts": [media], **source}
     telnyx = {"base_url": simulation.telnyx_url, "api_key": given.api_key}
     own = {
         "telnyx-rooms": telnyx,

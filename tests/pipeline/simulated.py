@@ -20,8 +20,9 @@ _MEDIA = {
 
 
 def simulated_id(source, number):
-    """An id as the source spells it."""
-    return f"RT{number:032x}" if source is Source.TWILIO_VIDEO else f"6b61621f-62e0-4aad-ab11-{number:012x}"
+    """An id as the source spells it, and no other source has."""
+    forms = {Source.TELNYX_ROOMS: "6b61621f-62e0-4aad-ab11-{:012x}", Source.TELNYX_CALLS: "3fa85f64-5717-4562-b3fc-{:012x}"}
+    return forms.get(source, "RT{:032x}").format(number)
 
 
 def simulated(source, number, *, ended_at=None, size=2000, **changes):
