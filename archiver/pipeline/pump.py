@@ -226,10 +226,11 @@ class Pump:
             self._health.failed(entry.source, error)
             return
         if outcome is not None:
-            self._end_with(outcome, began)
+            self._end_with(outcome, began, told=True)  # the line about the transfer was a moment ago
 
-    def _end_with(self, outcome: Outcome, began: float) -> None:
-        self._tell(outcome, self._clock.monotonic() - began)
+    def _end_with(self, outcome: Outcome, began: float, *, told: bool = False) -> None:
+        if not told:
+            self._tell(outcome, self._clock.monotonic() - began)
         self._unsaved += 1
         self._ended.put_nowait(outcome)
 

@@ -24,7 +24,7 @@ _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 FRESH_SECONDS = 60.0
-MOST_LINKS = 1_000
+MOST_CHARACTERS = 8 * 1024 * 1024  # of all links: some 10,000 of them, so that what a minute lists need not be asked for again
 _LONGEST_ID = 64
 
 
@@ -145,6 +145,7 @@ class LinkCache:
 
     def __init__(self) -> None:
         self._links: dict[tuple[str, str], tuple[str, float]] = {}
+        self._characters = 0
 
     def keep(self, recording_id: str, links: Mapping[str, str], *, now: float) -> None:
         """Remembers the link of each rendition; `now` in monotonic seconds."""
@@ -153,15 +154,21 @@ class LinkCache:
         for rendition, link in links.items():
             if len(link) > LONGEST_URL:
                 continue
-            self._links.pop((recording_id, rendition), None)
+            self._drop((recording_id, rendition))
             self._links[recording_id, rendition] = (link, now)
-        while len(self._links) > MOST_LINKS:
-            del self._links[next(iter(self._links))]
+            self._characters += len(link)
+        while self._characters > MOST_CHARACTERS:
+            self._drop(next(iter(self._links)))
 
     def take(self, recording_id: str, rendition: str, *, now: float) -> str | None:
         """A link seen less than a minute ago, which is forgotten by that."""
-        link, seen = self._links.pop((recording_id, rendition), ("", now))
+        link, seen = self._drop((recording_id, rendition))
         return link if link and now - seen <= FRESH_SECONDS else None
+
+    def _drop(self, of: tuple[str, str]) -> tuple[str, float]:
+        found = self._links.pop(of, ("", 0.0))
+        self._characters -= len(found[0])
+        return found
 
     def __len__(self) -> int:
         return len(self._links)

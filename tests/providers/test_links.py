@@ -164,10 +164,11 @@ def test_what_could_be_no_link_or_id_takes_no_memory():
     assert len(cache) == 0
 
 
-def test_no_more_than_a_thousand_links_are_remembered_the_newest():
+def test_the_newest_links_are_remembered_as_far_as_they_take_eight_mebibytes():
     cache = LinkCache()
-    for number in range(3_000):
-        cache.keep(str(number), {"media": "x"}, now=0.0)
-    assert len(cache) == 1_000
-    assert cache.take("2999", "media", now=0.0) == "x"
-    assert cache.take("1999", "media", now=0.0) is None
+    for number in range(12_000):
+        cache.keep(str(number), {"media": "x" * 1024}, now=0.0)
+    assert len(cache) == 8192
+    assert cache.take("11999", "media", now=0.0) == "x" * 1024
+    assert cache.take("3807", "media", now=0.0) is None
+    assert cache.take("3808", "media", now=0.0) is not None
