@@ -98,16 +98,10 @@ class Custody:
             if not ours:
                 return None
             applied = Applied()
-            await self.keeping.remember(self._rules.policies)
-            now = await self.keeping.now()
-            grown = await Lengthening(
-                storage=app.storage, keeping=self.keeping, policies=self._rules.policies, mode=lock_mode(app.settings)
-            ).run(now)
-            applied.extended = grown.extended
-            applied.problems += grown.problems
-            await self.keeping.sweep_holds()
             try:
-                await self._delete_what_is_due(applied)
+                at = await self._certain()
+                await self._lengthen(at, applied)
+                await self._delete_what_is_due(at, applied)
             except RefusedByPolicy as refused:
                 applied.problems.append(str(refused))
             except errors.StorageRefused as error:
@@ -115,8 +109,17 @@ class Custody:
             await self._tell(applied)
             return applied
 
-    async def _delete_what_is_due(self, applied: Applied) -> None:
-        at = await self._certain()
+    async def _lengthen(self, at: Time, applied: Applied) -> None:
+        app, policies = self._app, self._rules.policies
+        await self.keeping.remember(policies)
+        mode = lock_mode(app.settings)
+        lengthening = Lengthening(storage=app.storage, keeping=self.keeping, policies=policies, mode=mode)
+        grown = await lengthening.run(at.now)
+        applied.extended = grown.extended
+        applied.problems += grown.problems
+
+    async def _delete_what_is_due(self, at: Time, applied: Applied) -> None:
+        await self.keeping.sweep_holds()
         work = await due(self.keeping, self._rules, now=at.now)
         limits = caps(self._app.settings)
         expiring = Work(expire=work.expire)

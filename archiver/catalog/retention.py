@@ -204,8 +204,9 @@ async def noted(conn: AsyncConnection, name: str) -> tuple[Mapping[str, Any], da
 
 
 async def last_event(conn: AsyncConnection) -> datetime | None:
-    """When the last line of the history was written."""
-    moment: datetime | None = (await conn.execute(sa.select(ledger.c.at).order_by(ledger.c.id.desc()).limit(1))).scalar()
+    """The latest instant in the end of the history: what was written last may have been written by a clock that was set back."""
+    last = sa.select(ledger.c.at).order_by(ledger.c.id.desc()).limit(PORTION).subquery()
+    moment: datetime | None = (await conn.execute(sa.select(sa.func.max(last.c.at, type_=ledger.c.at.type)))).scalar()
     return moment
 
 

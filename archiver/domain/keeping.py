@@ -204,7 +204,7 @@ class Keeping(Protocol):
         """A small fact and when it was noted, None where it never was."""
 
     async def last_event(self) -> datetime | None:
-        """When the last line of the history was written."""
+        """The latest instant in the end of the history, None where there is none."""
 
     async def last_segment(self) -> int:
         """Number of the last sealed segment of the history that the catalog knows, 0 for none."""
