@@ -61,7 +61,7 @@ def test_every_state_is_explained_with_what_to_do():
 
 
 def test_every_event_of_the_history_and_every_provider_status_is_named():
-    text = section(OPERATIONS.text, "States")
+    text = section(OPERATIONS.text, "States") + section(OPERATIONS.text, "Other lines of the history")
     written = {
         keyword.value.value
         for call in calls()
@@ -70,6 +70,33 @@ def test_every_event_of_the_history_and_every_provider_status_is_named():
         if keyword.arg == "event" and isinstance(keyword.value, ast.Constant)
     }
     assert {name for name in {*Event, *written, *ProviderStatus} if f"`{name}`" not in text} == set()
+
+
+def test_no_event_of_the_history_is_named_that_nothing_writes():
+    told = {
+        name for row in rows(section(OPERATIONS.text, "Other lines of the history")) for name in re.findall(r"`(\w+)`", row[0])
+    }
+    source = "\n".join(path.read_text() for path in (ROOT / "archiver" / "catalog").rglob("*.py"))
+    assert len(told) > 15
+    assert {name for name in told if f'"{name}"' not in source} == set()
+
+
+def jobs():
+    """The daemon's periodic jobs: whatever is given to `_repeating` and `every` by name."""
+    named = {}
+    for call in calls():
+        if isinstance(call.func, ast.Attribute) and call.func.attr in {"_repeating", "every"} and call.args:
+            first = call.args[0]
+            if isinstance(first, ast.Constant):
+                named[first.value] = True
+            elif isinstance(first, ast.JoinedStr):
+                named[first.values[0].value + "<source>"] = True
+    return set(named)
+
+
+def test_every_periodic_job_is_explained_and_no_other():
+    told = {name for row in rows(section(OPERATIONS.text, "Periodic jobs")) for name in re.findall(r"`([a-z:<>]+)`", row[0])}
+    assert told == jobs()
 
 
 def test_every_log_event_is_explained():
