@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,6 +20,7 @@ from archiver.custody import Custody
 from archiver.domain import errors
 from archiver.domain.errors import UsageError
 from archiver.domain.keeping import AUTHORISED
+from archiver.sealing import seal_before_end
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +54,7 @@ def place(invocation: Invocation, /, case: str, reason: str, *, future: bool, as
     settings = invocation.settings(need_sources=False)
 
     async def main(_stop: Stop) -> int:
-        async with open_app(settings, command="hold", providers=False, probe=False) as app:
+        async with open_app(settings, command="hold", providers=False, probe=settings.storage.locks) as app:
             placed = await app.database.write(lambda tx: holds.place(tx, actor(), case, reason, chosen, future=future))
             late = await _settled(app, placed)
             problems = [f"no such recording: {text}" for text in placed.unknown]
@@ -97,7 +98,19 @@ class InStore:
 
 
 async def _in_store(app: App) -> InStore:
-    """Brings the store's holds in line. The catalog's hold is in force whatever comes of it, and the daemon goes on trying."""
+    """Brings the store's holds in line and seals the history, so that a catalog restored from an older copy is found out.
+
+    The catalog's hold is in force whatever comes of it, and the daemon goes on trying.
+    """
+    not_sealed = await seal_before_end(app, wait=True)
+    found = await _brought(app)
+    if not_sealed is None:
+        return found
+    code = exits.worst([found.code, exits.of_error(not_sealed)])
+    return replace(found, problems=(*found.problems, f"the history is not sealed: {not_sealed}"), code=code)
+
+
+async def _brought(app: App) -> InStore:
     try:
         held = await Custody(app, actor=actor()).holds()
     except errors.StorageError as error:
@@ -105,7 +118,8 @@ async def _in_store(app: App) -> InStore:
     if not held.kept:
         return InStore(says="this store keeps no legal holds; the catalog's hold protects from this program only")
     problems = tuple(held.problems)
-    says = f"{held.set} set, {held.cleared} cleared"
+    foreign = f", {held.foreign} held there by somebody else" if held.foreign else ""
+    says = f"{held.set} set, {held.cleared} cleared{foreign}"
     return InStore(says=says, problems=problems, code=exits.SOME_FAILED if problems else exits.DONE)
 
 
@@ -136,7 +150,7 @@ def release(invocation: Invocation, /, *, case: str, reason: str, as_json: bool)
     settings = invocation.settings(need_sources=False)
 
     async def main(_stop: Stop) -> int:
-        async with open_app(settings, command="hold", providers=False, probe=False) as app:
+        async with open_app(settings, command="hold", providers=False, probe=settings.storage.locks) as app:
             released = await app.database.write(lambda tx: holds.release(tx, actor(), case, reason))
             code = exits.SOME_FAILED if released is None else exits.DONE
             says = f"0 matched: no hold of case {visible(case)} is in force"

@@ -27,6 +27,7 @@ from archiver.domain.retention import RefusedByPolicy, instant
 from archiver.domain.retention_report import Report
 from archiver.pipeline.planning import Work, make, refuse_over_caps
 from archiver.policies import caps, rules
+from archiver.sealing import seal_before_end
 
 if TYPE_CHECKING:
     from archiver.cli.context import Invocation
@@ -108,8 +109,11 @@ def apply(invocation: Invocation, /, *, path: Path, max_count: int | None, as_js
     settings = invocation.settings(need_sources=releases)
 
     async def main(_stop: Stop) -> int:
-        async with open_app(settings, command="retention", providers=releases, probe=False) as app:
+        async with open_app(settings, command="retention", providers=releases, probe=settings.storage.locks) as app:
             applied = await Custody(app, actor=actor()).apply(planned, allowed=max_count)
+            not_sealed = await seal_before_end(app, wait=True)
+            if not_sealed is not None:
+                applied.problems.append(f"the history is not sealed: {not_sealed}")
             return _tell(applied, planned, as_json=as_json)
 
     click.get_current_context().exit(run_command(main))
