@@ -166,6 +166,8 @@ async def adopt(tx: Tx, actor: str, stray: Stray, providers: Mapping[str, str]) 
     if rendition.sha256 and rendition.sha256 == stray.columns["sha256"] and State(rendition.state) is not State.DAMAGED:
         return f"the same bytes lie under {rendition.key}"
     await _walk(tx, actor, name, rendition, way, stray)
+    if Event.CONTENT_CHANGED in way:  # which content it was that the provider announced for this object, nobody knows any more
+        await tx.execute(sa.update(recordings).where(C.id == pk).values(content="", manifest=None))
     return None
 
 

@@ -100,7 +100,7 @@ def _step(rendition: Rendition, line: Line) -> None:
         _stored(rendition, line, data)
     elif line.event in _TELLING:
         columns |= _columns(data)
-    if not line.to_state:
+    if not line.to_state or line.event == Event.PROVIDER_DELETED:  # which leaves the row as it is
         return
     columns |= {"state": line.to_state, "changed_at": line.at, "due_at": line.at}
     if line.event == Event.DISCOVERED:

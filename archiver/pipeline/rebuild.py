@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from archiver.domain.errors import HistoryForked
+from archiver.domain.errors import CatalogHeld, HistoryForked
 from archiver.domain.ledger import MANIFESTS, NO_SEGMENT, SEGMENTS, Header, Manifest, Sealed, number_of
 from archiver.pipeline.adopt import Adoption, patiently
 from archiver.pipeline.cycle import holding
@@ -83,7 +83,7 @@ class Rebuild:
         found = self._found
         async with holding(self._catalog, self._clock, LEASE, wait=False) as ours:
             if not ours:
-                raise _held()
+                raise CatalogHeld("another rebuild of this catalog is under way")
             await self._target.begin()
             await self._history()
             self._damage()
@@ -185,10 +185,6 @@ class Rebuild:
             number = number_of(stored.key, folder)
             if number is not None:
                 yield number, stored
-
-
-def _held() -> HistoryForked:
-    return HistoryForked("another rebuild of this catalog is under way")
 
 
 def _sha256(body: bytes) -> str:
