@@ -62,14 +62,21 @@ async def enter(tx: Tx, me: Worker) -> int:
 async def bury(tx: Tx, actor: str, dead: Sequence[str]) -> int:
     """Frees what dead workers held at once, without waiting for their leases."""
     returned = await work.hand_back(tx, actor, dead, "its worker died")
-    await tx.execute(sa.delete(leases).where(leases.c.worker.in_(dead)))
+    await tx.execute(sa.delete(leases).where(_held_by(dead)))
     await tx.execute(sa.delete(workers).where(workers.c.worker.in_(dead)))
     return returned
 
 
+def _held_by(workers: Sequence[str]) -> sa.ColumnElement[bool]:
+    """Leases of these workers, those included that a part of one holds under a name of its own: `<worker>+seal`."""
+    mine = [leases.c.worker == name for name in workers]
+    parts = [leases.c.worker.startswith(f"{name}+", autoescape=True) for name in workers]
+    return sa.or_(*mine, *parts)
+
+
 async def leave(tx: Tx, me: Worker) -> None:
     """Takes this worker's row and leases away."""
-    await tx.execute(sa.delete(leases).where(leases.c.worker == me.name))
+    await tx.execute(sa.delete(leases).where(_held_by([me.name])))
     await tx.execute(sa.delete(workers).where(workers.c.worker == me.name))
 
 
