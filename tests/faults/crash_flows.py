@@ -14,6 +14,7 @@ from archiver.domain.errors import ArchiverError
 from archiver.domain.ports import NewObject
 from archiver.pipeline import backfill, cycle
 from archiver.pipeline.sweep import sweep
+from archiver.sealing import seal_before_end
 from tests.faults.crash_ports import Driver, MortalDatabase, MortalProvider, MortalStore
 from tests.faults.truth import Truth
 from tests.faults.virtual_time import START, SimClock
@@ -211,6 +212,17 @@ async def _sweep(_stage, app):
     await sweep(storage=app.storage, catalog=app.catalog, clock=app.clock)
 
 
+async def _seal(_stage, app):
+    refused = await seal_before_end(app, wait=True)
+    if refused is not None:
+        raise refused
+
+
+async def _sync_and_seal(stage, app):
+    await sync(stage, app)
+    await _seal(stage, app)
+
+
 async def _shift(stage, app):
     """A first poll, and then the provider's list is another one."""
     await _poll(stage, app)
@@ -277,5 +289,6 @@ FLOWS = {
     "changed-back": Flow(act=_pump, stock=_small_and_large, before=_first_content),
     "backfill": Flow(act=_backfill, stock=_history, again=_backfill),
     "sweep": Flow(act=_sweep, stock=_large, before=_leave_uploads),
+    "seal": Flow(act=_seal, stock=_small_and_large, before=sync, again=_sync_and_seal),
     "sync": Flow(act=sync, stock=_listed),
 }

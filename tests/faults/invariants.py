@@ -14,7 +14,7 @@ simulated World or, through `Truth.add`, of a fake provider. What is looked at:
               catalog's and that of a content the provider had (wrong bytes: "I6 bytes", "I6 truth"); one object a content
     I16       at rest: every rendition archived, ended with a reason, or waiting for the provider
     I18       at rest: no unfinished upload, in the store or in the catalog (sweep with age 0 before)
-    I21       exactly one `stored` line for each object
+    I21       exactly one `stored` line for each object, and the sealed segments of the history are one chain
     I22       no secret and no presigned query in any text of the catalog, the ledger included, or in `texts`
     I25       the counts of every report add up to the rows
     deletion  nothing was deleted at the provider unless allowed, and never in bulk
@@ -40,6 +40,7 @@ from archiver.catalog.tables import ledger, recordings, renditions, superseded
 from archiver.domain.invariants import Violation, compare
 from archiver.domain.lifecycle import ENDS
 from archiver.domain.recording import ProviderStatus, State
+from tests.faults.sealed import chain
 from tests.faults.spilled import spilled
 from tests.faults.truth import Truth
 
@@ -70,6 +71,7 @@ async def check_invariants(
     found = await _catalog(database, now)
     found += await _objects(database, storage, rows, truth, read_back=read_back)
     found += await _stored_once(database, rows)
+    found += await chain(database, storage)
     found += _nothing_lost(rows, truth)
     found += _reports_add_up(rows, await _counts(database))
     found += [*_deletions(truth, frozenset(deletions)), *_endings(rows, endings, truth)]
