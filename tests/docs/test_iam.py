@@ -8,7 +8,7 @@ import pytest
 
 from archiver.cli.doctor import iam_policy
 from archiver.config import load
-from archiver.domain.ledger import MANIFESTS
+from archiver.domain.ledger import MANIFESTS, SEGMENTS
 from archiver.pipeline.erase import FOLDER
 from tests.docs.pages import ROOT
 
@@ -114,10 +114,9 @@ def test_who_deletes_names_versions_and_reaches_no_evidence_and_no_lock():
     assert {"s3:BypassGovernanceRetention", "s3:PutObjectLegalHold"} <= actions(DELETE, "Deny")
 
 
-def test_who_deletes_writes_only_what_an_erasure_leaves():
-    assert places(DELETE, "s3:PutObject") == {"_recordings/*", "_erasure/*"}
-    assert MANIFESTS.strip("/") + "/*" in places(DELETE, "s3:PutObject")
-    assert FOLDER.strip("/") + "/*" in places(DELETE, "s3:PutObject")
+def test_who_deletes_writes_no_recording_and_no_statement_but_what_it_did():
+    assert places(DELETE, "s3:PutObject") == {f"{folder}*" for folder in (SEGMENTS, MANIFESTS, FOLDER, "_probe/")}
+    assert places(DELETE, "s3:PutObjectRetention") == places(DELETE, "s3:PutObject") - {f"{MANIFESTS}*"}  # never locked
 
 
 def test_nobody_but_who_deletes_may_delete_a_recording():
