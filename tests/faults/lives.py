@@ -220,7 +220,7 @@ class LivesProvider:
     async def _chunks(self, body, at):
         cut = at + int((len(body) - at) * self._world.rng.random()) if self._world.fault("cut body", Row.CUT_BODY) else None
         while at < len(body):
-            await self._process.wait(0.5)
+            await self._process.wait(self._world.piece)
             end = min(at + 700, len(body) if cut is None else max(cut, at))
             if end > at:
                 yield body[at:end]

@@ -100,6 +100,10 @@ class FickleStore(MemoryStore):
     def _asked(self, operation, key, size=0):
         return _Request(self._process, operation, key)
 
+    async def ahead(self):
+        async with self._asked("ahead", ""):
+            return None
+
     async def read(self, key, version_id=""):
         if self._process.world.fault("flipped bit on read", Row.S3_CHECKSUM):
             self.flips = [0]

@@ -96,6 +96,8 @@ class Scenario:
 class World:
     """What all processes share: the course of events, the provider, the storm."""
 
+    piece = 0.5  # seconds that a piece of a body may take
+
     def __init__(self, scenario, *, keep=False):
         self.scenario = scenario
         self.seed = scenario.seed

@@ -86,7 +86,7 @@ async def verdict(world, database, store, *, now):
             found += [f"ending: {source}/{life.recording_id} {problem}"] if problem else []
         async with database.read() as conn:
             watermark = (await sources.state(conn, source)).watermark
-        if watermark is not None and watermark not in world.watermarks.get(source, ()):
+        if world.watermarks and watermark is not None and watermark not in world.watermarks.get(source, ()):
             found.append(f"I2: the watermark of {source} is {watermark}, where no complete pass began")
     return [*world.broken, *found]
 
