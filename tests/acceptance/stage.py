@@ -1,5 +1,6 @@
 """The whole program over simulated providers, in this process and in virtual time; and its configuration, as a user writes it."""
 
+import asyncio
 import contextlib
 import dataclasses
 import io
@@ -76,8 +77,6 @@ class Archive:
 
     async def sync(self):
         """One cycle, as the command runs it, by the virtual clock."""
-        import asyncio
-
         tally = self.tally = self.app.tally()
         await cycle.sync(
             discoveries=self.app.discoveries(),
@@ -109,12 +108,18 @@ class Archive:
         return [stored.key async for stored in self.app.storage.keys("") if not stored.key.startswith("_")]
 
     async def every_text(self):
-        """Every value of every column of every table, as text, with its place."""
+        """Every column of every table, by its place, with all its values as one text."""
         for table in metadata.sorted_tables:
-            for row in await self.rows(sa.select(table)):
-                for column, value in row._mapping.items():
-                    if isinstance(value, str | dict | list):
-                        yield f"{table.name}.{column}", value if isinstance(value, str) else json.dumps(value)
+            columns = zip(*await self.rows(sa.select(table)), strict=True)
+            for column, values in zip(table.columns, columns, strict=False):
+                yield (
+                    f"{table.name}.{column.name}",
+                    "\n".join(
+                        value if isinstance(value, str) else json.dumps(value)
+                        for value in values
+                        if isinstance(value, str | dict | list)
+                    ),
+                )
 
     @property
     def lines(self):
