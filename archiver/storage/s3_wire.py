@@ -1,4 +1,4 @@
-"""The data plane: puts, parts, HEAD and GET, signed by us and sent by one aiohttp session.
+"""The data plane: puts, parts, HEAD and GET, signed by us; reads over an aiohttp session, what has a little answer over `Lines`.
 
 Nothing is repeated here, nothing is followed, nothing comes from the environment: what was lost on the way is for the caller to
 find out, because only it knows the token by which to recognise its own object.
@@ -13,25 +13,20 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import aiohttp
-from aiohttp.http import StreamWriter
-from aiohttp.payload import Payload
 from yarl import URL
 
 from archiver.domain.errors import StorageError, StorageUnavailable
-from archiver.storage import s3_errors
+from archiver.storage import s3_errors, s3_lines
+from archiver.storage.s3_lines import LOST, Answer, Lines
 from archiver.storage.sigv4 import EMPTY, Signer, encode_path, encode_query
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from datetime import datetime
 
-    from aiohttp.abc import AbstractStreamWriter
-
     from archiver.storage.s3_control import Control
     from archiver.storage.settings import S3Settings
 
-_SLICE = 256 * 1024  # bytes handed to the transport at once: it copies what the socket does not take, at most this much
-_STALL = 60.0  # seconds in which a slice has to leave, or an answer has to show a sign of life
 _FLOOR = 32 * 1024  # bytes a second below which a request is given up
 _MAX_ANSWER = 64 * 1024  # bytes read of an answer that is not an object
 _NO_BODY = memoryview(b"")
@@ -58,34 +53,6 @@ class Reply:
     body: bytes = b""
 
 
-class _Body(Payload):
-    """The caller's own buffer, sent in slices and only once.
-
-    aiohttp repeats idempotent requests by itself when a kept connection turns out to be closed; PUT counts as one. A consumed
-    payload stops it: whether the first one arrived is not known (finding F9).
-    """
-
-    def __init__(self, body: bytes | bytearray | memoryview) -> None:
-        super().__init__(None, content_type="application/octet-stream")
-        self._view = memoryview(body).cast("B")
-        self._size = self._view.nbytes
-
-    async def write(self, writer: AbstractStreamWriter) -> None:
-        self._consumed = True
-        try:
-            for start in range(0, len(self._view), _SLICE):
-                async with asyncio.timeout(_STALL):
-                    await writer.write(self._view[start : start + _SLICE])
-        except TimeoutError:
-            # aiohttp closes in order, which waits for what the peer does not take: the socket would stay open.
-            if isinstance(writer, StreamWriter) and writer.transport is not None:
-                writer.transport.abort()
-            raise
-
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        return bytes(self._view).decode(encoding, errors)
-
-
 class Wire:
     """One session to one bucket."""
 
@@ -95,6 +62,8 @@ class Wire:
         self._now = now
         self._signer = Signer(settings.region)
         self._session: aiohttp.ClientSession | None = None
+        self._lines: Lines | None = None
+        self._tls: ssl.SSLContext | None = None
         self._origin = ""
         self._host = ""
         self._root = ""
@@ -105,21 +74,26 @@ class Wire:
         Raises what `s3_errors` makes of a refusal, and StorageUnavailable where no answer came: then it may have been carried
         out or not. `request.body` must stay as it is until this returns or raises.
         """
-        answer = await self._open(request)
+        lines = self._lines or await self._connect()
+        target, headers = await self._signed(request)
+        body = memoryview(request.body).cast("B")
+        if request.method == "PUT":
+            headers["content-length"] = str(len(body))
+        seconds = s3_lines.STALL + len(body) / _FLOOR
         try:
-            async with answer:
-                body = b"" if request.method == "HEAD" else await _read(answer)
-        except (aiohttp.ClientError, OSError) as lost:
+            answer = await lines.ask(request.method, target, headers, body, seconds=seconds, most=_MAX_ANSWER)
+        except LOST as lost:
             raise _unavailable(request.what, lost) from lost
-        self._check(answer, body, request.what)
-        return Reply(headers=answer.headers, body=body)
+        self._check(request.method, answer, request.what)
+        return Reply(headers=answer.headers, body=answer.body)
 
     async def stream(self, request: Request) -> AsyncIterator[bytes]:
         """The body of one answer, piece by piece, as the store keeps it."""
         answer = await self._open(request)
         try:
             if answer.status != 200:
-                self._check(answer, await _next(answer, request.what), request.what)
+                refused = Answer(answer.status, answer.headers, await _next(answer, request.what))
+                self._check(request.method, refused, request.what)
             while chunk := await _next(answer, request.what):
                 yield chunk
         finally:
@@ -130,23 +104,26 @@ class Wire:
         if self._session is not None:
             await self._session.close()
             self._session = None
+        if self._lines is not None:
+            await self._lines.aclose()
+            self._lines = None
 
-    def _check(self, answer: aiohttp.ClientResponse, body: bytes, what: str) -> None:
-        if answer.status == 200 and b"<Error>" not in body:
+    def _check(self, method: str, answer: Answer, what: str) -> None:
+        if answer.status == 200 and b"<Error>" not in answer.body:
             return
-        refusal = s3_errors.parse(answer.status, body, region=self._moved(answer))
-        if answer.method == "HEAD" and answer.status in (404, 405):  # 405: a delete marker stands under that version
+        refusal = s3_errors.parse(answer.status, answer.body, region=self._moved(answer))
+        if method == "HEAD" and answer.status in (404, 405):  # 405: a delete marker stands under that version
             refusal = replace(refusal, code=s3_errors.NOT_FOUND)
         if refusal.code in ("ExpiredToken", "InvalidToken", "TokenRefreshRequired"):
             self._control.forget_credentials()
         raise s3_errors.error(refusal, what)
 
-    def _moved(self, answer: aiohttp.ClientResponse) -> str:
+    def _moved(self, answer: Answer) -> str:
         region = answer.headers.get("x-amz-bucket-region", "")
         return region if region != self._settings.region and answer.status in (301, 307, 400, 403) else ""
 
-    async def _open(self, request: Request) -> aiohttp.ClientResponse:
-        session = self._session or await self._connect()
+    async def _signed(self, request: Request) -> tuple[str, dict[str, str]]:
+        """Path and query, and the headers."""
         path = encode_path(f"{self._root}/{request.key}")
         query = encode_query(request.query) if request.query else ""
         headers = self._signer.sign(
@@ -159,57 +136,54 @@ class Wire:
             payload=request.payload,
         )
         headers["accept-encoding"] = "identity"  # unsigned: proxies change it
-        url = URL(f"{self._origin}{path}?{query}" if query else self._origin + path, encoded=True)
-        size = memoryview(request.body).nbytes
-        try:
-            return await session.request(
-                request.method,
-                url,
-                headers=headers,
-                data=_Body(request.body) if request.method == "PUT" else None,
-                allow_redirects=False,
-                timeout=_timeout(None if request.method == "GET" else _STALL + size / _FLOOR),
-            )
-        except (aiohttp.ClientError, OSError) as lost:
-            raise _unavailable(request.what, lost) from lost
+        headers["user-agent"] = "recording-archiver"
+        return f"{path}?{query}" if query else path, headers
 
-    async def _connect(self) -> aiohttp.ClientSession:
-        """The session, made when the first request needs it: it belongs to the running loop."""
-        parts = urlsplit(await self._control.endpoint())
-        default = {"http": 80, "https": 443}.get(parts.scheme)
-        name = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else (parts.hostname or "")
-        host = f"{self._settings.bucket}.{name}" if self._settings.virtual else name
-        self._host = host if parts.port in (None, default) else f"{host}:{parts.port}"
-        self._origin = f"{parts.scheme}://{self._host}"
-        self._root = parts.path.rstrip("/") + ("" if self._settings.virtual else f"/{self._settings.bucket}")
-        tls = await asyncio.to_thread(_tls, self._settings.ca_bundle)  # reads every root certificate there is
+    async def _open(self, request: Request) -> aiohttp.ClientResponse:
+        """The answer to a GET, its body unread."""
+        await self._connect()
+        target, headers = await self._signed(request)
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, ssl=tls),
+                connector=aiohttp.TCPConnector(limit=0, ssl=self._tls or True),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=False,
                 auto_decompress=False,
                 skip_auto_headers=("accept", "content-type"),
-                headers={"user-agent": "recording-archiver"},
             )
-        return self._session
+        url = URL(self._origin + target, encoded=True)
+        try:
+            return await self._session.get(url, headers=headers, allow_redirects=False, timeout=_timeout())
+        except (aiohttp.ClientError, OSError) as lost:
+            raise _unavailable(request.what, lost) from lost
+
+    async def _connect(self) -> Lines:
+        """What requests go over, made when the first one needs it: it belongs to the running loop."""
+        if self._lines is not None:
+            return self._lines
+        parts = urlsplit(await self._control.endpoint())
+        secure = parts.scheme == "https"
+        port = parts.port or (443 if secure else 80)
+        name = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else (parts.hostname or "")
+        host = f"{self._settings.bucket}.{name}" if self._settings.virtual else name
+        self._host = host if parts.port in (None, 443 if secure else 80) else f"{host}:{parts.port}"
+        self._origin = f"{parts.scheme}://{self._host}"
+        self._root = parts.path.rstrip("/") + ("" if self._settings.virtual else f"/{self._settings.bucket}")
+        if secure and self._tls is None:
+            self._tls = await asyncio.to_thread(_tls, self._settings.ca_bundle)  # reads every root certificate there is
+        if self._lines is None:
+            self._lines = Lines(host.strip("[]"), port, self._tls)
+        return self._lines
 
 
-def _timeout(total: float | None) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=total, connect=None, sock_connect=10, sock_read=_STALL)
+def _timeout() -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, connect=None, sock_connect=10, sock_read=s3_lines.STALL)
 
 
 def _tls(ca_bundle: str) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=ca_bundle or None)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
-
-
-async def _read(answer: aiohttp.ClientResponse) -> bytes:
-    body = b""
-    while len(body) < _MAX_ANSWER and (chunk := await answer.content.readany()):
-        body += chunk
-    return body
 
 
 async def _next(answer: aiohttp.ClientResponse, what: str) -> bytes:

@@ -169,7 +169,7 @@ async def test_no_credentials_is_a_refusal_that_says_what_to_do(monkeypatch):
 @pytest.mark.parametrize("reads", [True, False])
 async def test_a_connection_on_which_nothing_moves_is_given_up(monkeypatch, reads):
     """Before the answer (it reads, and never says anything) and before the body is through (it does not even read)."""
-    monkeypatch.setattr("archiver.storage.s3_wire._STALL", 0.2)
+    monkeypatch.setattr("archiver.storage.s3_lines.STALL", 0.2)
     over, ended = asyncio.Event(), asyncio.Event()
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
