@@ -55,7 +55,7 @@ TRANSITIONS: dict[Event, dict[State, State]] = {
     Event.REPAIRED: {S.DAMAGED: S.DUE},
     Event.EXPIRING: {S.STORED: S.EXPIRING, S.VERIFIED: S.EXPIRING},
     Event.EXPIRED: {S.EXPIRING: S.EXPIRED},
-    Event.ERASING: dict.fromkeys(frozenset(S) - {S.TRANSFERRING, S.EXPIRING, S.EXPIRED}, S.EXPIRING),
+    Event.ERASING: {state: S.EXPIRING for state in S if state not in (S.TRANSFERRING, S.EXPIRING, S.EXPIRED)},
     Event.SPARED: {S.EXPIRING: S.STORED},
 }
 
