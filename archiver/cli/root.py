@@ -10,36 +10,20 @@ from pathlib import Path
 import click
 import structlog
 
-from archiver.app import VERSION
 from archiver.cli import exits
-from archiver.cli.attest import attest
-from archiver.cli.config import config
+from archiver.cli.commands import Commands
 from archiver.cli.context import Invocation
-from archiver.cli.demo import demo, simulate
-from archiver.cli.doctor import doctor
-from archiver.cli.erase import erase
-from archiver.cli.evidence import evidence
-from archiver.cli.explain import explain
-from archiver.cli.export import export
-from archiver.cli.fixity import repair, verify
-from archiver.cli.hold import hold
-from archiver.cli.ledger import ledger, rebuild
-from archiver.cli.operate import catalog, retry
-from archiver.cli.query import listing, show, status
-from archiver.cli.retention import retention
-from archiver.cli.run import run
-from archiver.cli.sync import backfill, sync
 from archiver.domain.errors import ArchiverError, ConfigurationError
 from archiver.telemetry import configure_logs, redact
 
 log = structlog.get_logger()
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--config", "config_path", type=click.Path(path_type=Path), metavar="PATH", help="The configuration file.")
 @click.option("--log-format", type=click.Choice(["json", "console"]), help="How log lines on stderr look.")
 @click.option("-v", "--verbose", count=True, help="More log lines.")
-@click.version_option(VERSION, prog_name="archiver")
+@click.version_option(package_name="recording-archiver", prog_name="archiver")
 @click.pass_context
 def cli(context: click.Context, config_path: Path | None, log_format: str | None, verbose: int) -> None:
     """Archive call and meeting recordings, and prove that every one is there, unchanged."""
@@ -49,35 +33,6 @@ def cli(context: click.Context, config_path: Path | None, log_format: str | None
     if not verbose and (command == "demo" or (sys.stderr.isatty() and command != "run")):
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))  # a bar or lines tell it
     context.obj = Invocation(config_path=config_path, log_format=chosen, verbose=verbose, environ=os.environ)
-
-
-for command in (
-    run,
-    sync,
-    backfill,
-    status,
-    listing,
-    show,
-    explain,
-    retry,
-    verify,
-    repair,
-    doctor,
-    config,
-    catalog,
-    attest,
-    evidence,
-    ledger,
-    retention,
-    hold,
-    erase,
-    demo,
-    simulate,
-):
-    cli.add_command(command)
-
-catalog.add_command(export)
-catalog.add_command(rebuild)
 
 
 def main(words: list[str] | None = None) -> int:
