@@ -166,8 +166,13 @@ def birth_lock(kept: Retention, subject: Subject, *, mode: str, now: datetime) -
 
 
 def evidence_lock(policies: Sequence[Policy], *, mode: str, now: datetime) -> Lock:
-    """The lock of what is evidence about recordings (history, certificates): as long as anything archived now may be kept."""
+    """The lock of what is evidence about recordings (history, certificates): as long as anything archived now may be kept.
+
+    Where no policy matches everything, something may be kept for ever, and its history with it.
+    """
     ends = [add_period(now, years=policy.years, rest=policy.rest) for policy in policies]
+    if not any(set(policy.match.values()) <= {"*"} for policy in policies):
+        ends.append(add_period(now, years=FOR_EVER, rest=timedelta(0)))
     until = max([*ends, whole_second(now + SHORTEST_LOCK)])
     return Lock(mode=mode, retain_until=min(until, whole_second(now + LONGEST_LOCK)))
 

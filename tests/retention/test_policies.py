@@ -174,9 +174,14 @@ def test_a_lock_is_never_in_the_past_and_never_longer_than_a_store_takes(now, le
 
 
 def test_evidence_is_locked_as_long_as_anything_archived_now_may_be_kept():
-    policies = [Policy(name="a", keep="1y", years=1), Policy(name="b", keep="7y", years=7)]
+    policies = [Policy(name="a", keep="1y", years=1, match={"source": "a*"}), Policy(name="b", keep="7y", years=7)]
     assert evidence_lock(policies, mode="compliance", now=NOON).retain_until == datetime(2033, 3, 10, 12, tzinfo=UTC)
-    assert evidence_lock([], mode="compliance", now=NOON).retain_until == NOON + SHORTEST_LOCK
+
+
+def test_evidence_about_what_is_kept_for_ever_is_locked_as_long_as_that():
+    some = [Policy(name="a", keep="1y", years=1, match={"source": "a*"})]
+    for policies in ([], some):
+        assert evidence_lock(policies, mode="governance", now=NOON).retain_until > NOON + timedelta(days=90 * 365)
 
 
 UNTIL = datetime(2030, 1, 1, tzinfo=UTC)
