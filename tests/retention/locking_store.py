@@ -43,8 +43,17 @@ class LockingStore(MemoryStore):
         return self._clock.now() + self.skew
 
     async def put(self, new, body, *, sha256):
+        self._check_lock(new)
         stored = await super().put(new, body, sha256=sha256)
         return self._born(new, stored)
+
+    async def begin(self, new):
+        self._check_lock(new)
+        return await super().begin(new)
+
+    def _check_lock(self, new):
+        if new.lock is not None and not self.ignores and new.lock.retain_until <= self.now():
+            raise StorageRefused(f"{new.key}: the retain until date must be in the future")
 
     async def complete(self, new, upload_id, parts):
         begun = self.begun[upload_id].new if upload_id in self.begun else new
@@ -53,9 +62,7 @@ class LockingStore(MemoryStore):
 
     def _born(self, new, stored):
         if new.lock is not None and not self.ignores:
-            until = new.lock.retain_until
-            assert until > self.now(), "a lock in the past is refused"
-            return self._change(new.key, lock_mode=new.lock.mode, retain_until=until)
+            return self._change(new.key, lock_mode=new.lock.mode, retain_until=new.lock.retain_until)
         return stored
 
     def _change(self, key, **values):
