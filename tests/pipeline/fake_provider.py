@@ -61,7 +61,7 @@ class File:
     metadata: dict = field(default_factory=dict)
     chunk: int = 256
     cut: list = field(default_factory=list)
-    ranges: bool = True  # honours a Resume for the same ETag
+    ranges: str = "same"  # honours a Resume for the same ETag; "any": for whatever it has now; "": never
     wait: float = 0.0  # seconds before each chunk
     on_open: Callable = lambda: None
 
@@ -159,7 +159,8 @@ class FakeProvider:
         if file is None:
             raise MediaUnavailable(f"{ref.recording_id} has no media")
         file.on_open()
-        offset = resume.offset if resume and file.ranges and resume.validator == file.etag else 0
+        loyal = file.ranges == "any" or (file.ranges == "same" and resume is not None and resume.validator == file.etag)
+        offset = resume.offset if resume and loyal else 0
         chunks = self._chunks(file, offset)
         try:
             yield Media(

@@ -5,6 +5,7 @@ from collections import Counter
 
 from archiver.domain import errors
 from archiver.domain.lifecycle import Event
+from archiver.domain.recording import State
 from tests.pipeline.fake_provider import FakeProvider, media_bytes, recording
 from tests.pipeline.stage import staged
 
@@ -97,3 +98,26 @@ async def test_a_source_in_trouble_does_not_narrow_the_others(sqlite_url):
         assert calls <= 8 + 3 * (1 + stage.clock.seconds / 60)
         for name in bad.listed:
             assert (await stage.row(name)).attempts == 0
+
+
+async def test_what_vanishes_between_its_list_and_its_download_is_lost_at_the_second_look_whatever_attempts_are_left(stage):
+    stage.provider.archivable("r1", "r2")
+    await stage.poll()
+    del stage.provider.listed["r1"]
+    await stage.work(stage.pump(max_attempts=1))
+    row = await stage.row("r1")
+    assert (row.state, row.attempts <= 1) == ("lost", True)
+    assert "gone at two looks" in row.error
+    assert stage.provider.calls["media r1"] == 2
+    assert (await stage.recording("r1")).status == "deleted"
+    assert stage.observed.lost_sources == ["rooms"]
+    assert await stage.state("r2") is State.VERIFIED
+
+
+async def test_one_look_that_does_not_find_it_uses_no_attempt_up_and_a_second_that_does_archives_it(stage):
+    stage.provider.archivable("r1")
+    await stage.poll()
+    stage.provider.errors["media r1"] = [errors.RecordingGone("404")]
+    await stage.work(stage.pump(max_attempts=1))
+    assert await stage.state("r1") is State.VERIFIED
+    assert (await stage.recording("r1")).gone_looks == 0

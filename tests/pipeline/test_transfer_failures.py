@@ -121,9 +121,9 @@ async def test_a_cut_download_goes_on_where_it_was_cut_when_the_validator_is_the
     assert stage.store.counts["put_part"] == 4
 
 
-@pytest.mark.parametrize("validator", ["", '"two"'])
-async def test_without_a_validator_or_with_another_one_the_attempt_starts_anew_and_never_mixes_bytes(stage, validator):
-    one(stage, LARGE, etag="" if not validator else '"one"', cut=[2100])
+@pytest.mark.parametrize(("validator", "ranges"), [("", "same"), ("", "any"), ('"two"', "same"), ('"two"', "any")])
+async def test_without_a_validator_or_with_another_one_the_attempt_starts_anew_and_never_mixes_bytes(stage, validator, ranges):
+    one(stage, LARGE, etag="" if not validator else '"one"', cut=[2100], ranges=ranges)
     file = stage.provider.files["r1", "media"]
     other = media_bytes(LARGE, "other")
 
@@ -143,7 +143,7 @@ async def test_without_a_validator_or_with_another_one_the_attempt_starts_anew_a
 
 async def test_a_provider_that_began_anew_is_not_asked_again_and_again_within_one_attempt(stage):
     one(stage, LARGE, cut=[2100])
-    stage.provider.files["r1", "media"].ranges = False
+    stage.provider.files["r1", "media"].ranges = ""
     (entry,) = await stage.claimed("r1")
     with pytest.raises(Exception, match="began anew"):
         await stage.transfer().archive(entry)

@@ -81,6 +81,15 @@ async def test_read_back_reads_whatever_the_store_is_able_to(open_stage, size):
     assert stage.store.counts["read"] == 1
 
 
+async def test_a_digest_from_a_store_that_takes_wrong_ones_proves_nothing(open_stage):
+    stage = await open_stage(SMALL)
+    stage.store.abilities = replace(STRICT, refuses_wrong_checksum=False)
+    assert kept(stage).stored.sha256
+    kept(stage).body[100] ^= 1
+    assert await verified(stage) is State.DAMAGED
+    assert stage.store.counts["read"] > 0
+
+
 async def test_checksum_alone_is_taken_where_the_operator_says_so_and_the_store_reports_one(open_stage):
     stage = await open_stage(SMALL, abilities=replace(STRICT, refuses_wrong_checksum=True))
     stage.store.abilities = replace(STRICT, refuses_wrong_checksum=False)
