@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from archiver.catalog.threads import Threads
 from archiver.domain.errors import CatalogError, CatalogUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 T = TypeVar("T")
 TRIES = 6  # of a unit that lost a race (deadlock, serialization failure, duplicate key): each try starts afresh
@@ -132,6 +133,13 @@ def lost_race(error: sa.exc.DBAPIError) -> bool:
     return isinstance(original, sqlite3.Error) and ("locked" in str(original) or "UNIQUE" in str(original))
 
 
+def _over_network(url: sa.URL) -> AsyncEngine:
+    from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415 -- it brings the ORM with it, which SQLite needs not
+
+    options = {"connect_timeout": 10, "application_name": "archiver"}
+    return create_async_engine(url, pool_size=5, max_overflow=5, pool_timeout=30, pool_pre_ping=True, connect_args=options)
+
+
 class Database:
     """An open database. SQLite goes by `clock`, this machine's own; PostgreSQL by its own clock, whoever asks,
     unless `clock_rules` (simulations under a virtual clock).
@@ -144,15 +152,7 @@ class Database:
         self._clock = clock
         self._by_clock = clock_rules or self.sqlite
         self._writing = asyncio.Lock()  # SQLite has one writer: waiting here is fair and costs no busy loop
-        options: dict[str, Any] = {
-            "pool_pre_ping": True,
-            "connect_args": {"connect_timeout": 10, "application_name": "archiver"},
-        }
-        self._engine: AsyncEngine | Threads = (
-            Threads(driver_url(url, sync=True))
-            if self.sqlite
-            else create_async_engine(self.url, pool_size=5, max_overflow=5, pool_timeout=30, **options)
-        )
+        self._engine: AsyncEngine | Threads = Threads(driver_url(url, sync=True)) if self.sqlite else _over_network(self.url)
         prepare(self._engine.sync_engine)
 
     async def __aenter__(self) -> Self:

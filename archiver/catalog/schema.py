@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import alembic.command
 import sqlalchemy as sa
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
 import archiver
 from archiver.catalog.database import driver_url, prepare, shown, sqlite_path, translated
@@ -21,6 +18,8 @@ from archiver.domain.errors import SchemaMismatch, StorageFull
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from alembic.config import Config
 
 UPGRADE_LOCK = 0x61726368  # "arch": one upgrade at a time on one PostgreSQL database
 
@@ -46,8 +45,24 @@ def scripts() -> Path:
     return shipped if shipped.is_dir() else package.parent / "migrations"
 
 
+def revisions() -> dict[str, str]:
+    """Every revision this program knows, with the one before it ("" before the first), as the migrations' files name them."""
+    found: dict[str, str] = {}
+    for path in (scripts() / "versions").glob("*.py"):
+        text = path.read_text()
+        revision, before = (re.search(rf'^{name}(?:: [^=]+)? = (?:"(\w+)"|None)$', text, re.MULTILINE) for name in _NAMES)
+        if revision is not None and revision[1]:
+            found[revision[1]] = (before[1] or "") if before is not None else ""
+    return found
+
+
+_NAMES = ("revision", "down_revision")
+
+
 def alembic_config() -> Config:
-    """Alembic's settings, without an ini file."""
+    """Alembic's settings, without an ini file. Importing it takes a quarter of a start, and is needed for upgrades only."""
+    from alembic.config import Config  # noqa: PLC0415
+
     config = Config()
     config.set_main_option("script_location", str(scripts()))
     config.set_main_option("path_separator", "os")
@@ -93,11 +108,12 @@ def _alone(url: str, connection: sa.Connection) -> Iterator[None]:
 
 
 def _state(connection: sa.Connection) -> SchemaState:
-    directory = ScriptDirectory.from_config(alembic_config())
-    found = MigrationContext.configure(connection).get_current_revision()
+    known = revisions()
+    head = next(iter(known.keys() - set(known.values())), "")
+    made = sa.inspect(connection).has_table("alembic_version")
+    found = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar() if made else None
     connection.rollback()
-    revisions = {script.revision for script in directory.walk_revisions()}
-    return SchemaState(found=found, head=directory.get_current_head() or "", known=found is None or found in revisions)
+    return SchemaState(found=found, head=head, known=found is None or found in known)
 
 
 def state_now(url: str) -> SchemaState:
@@ -118,9 +134,11 @@ def upgrade_now(url: str) -> SchemaState:
                 _newer(before), hint="start the newer program again, or restore the catalog from before its upgrade"
             )
         if not before.current:
+            from alembic import command  # noqa: PLC0415 -- see alembic_config
+
             config = alembic_config()
             config.attributes["connection"] = connection
-            alembic.command.upgrade(config, "head")
+            command.upgrade(config, "head")
         return before
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from base64 import b64decode, b64encode
-from typing import TYPE_CHECKING
-
-from awscrt import checksums
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,10 +21,18 @@ HEADERS: Mapping[str, str] = {CRC64NVME: "x-amz-checksum-crc64nvme", SHA256: "x-
 SLOW = frozenset({SHA256, MD5})  # a part takes milliseconds: compute it in a thread; CRC64NVME runs at 70 GB/s
 
 
+@functools.cache
+def _fast() -> Any:
+    """The checksums of awscrt, loaded when the first part needs one: a twentieth of a start, which most runs never need."""
+    from awscrt import checksums  # noqa: PLC0415
+
+    return checksums
+
+
 def digest(algorithm: str, body: bytes | bytearray | memoryview) -> str:
     """The checksum of a body as headers spell it (base64), "" for `NONE`."""
     if algorithm == CRC64NVME:
-        return spelled(checksums.crc64nvme(body))
+        return spelled(crc64nvme(body))
     if algorithm == SHA256:
         return b64encode(hashlib.sha256(body).digest()).decode()
     if algorithm == MD5:
@@ -35,7 +42,7 @@ def digest(algorithm: str, body: bytes | bytearray | memoryview) -> str:
 
 def crc64nvme(body: bytes | bytearray | memoryview, previous: int = 0) -> int:
     """The CRC64NVME of what gave `previous`, followed by `body`."""
-    value: int = checksums.crc64nvme(body, previous)
+    value: int = _fast().crc64nvme(body, previous)
     return value
 
 
@@ -51,7 +58,7 @@ def whole(parts: Sequence[Part]) -> str:
         value = b64decode(part.checksum) if part.checksum else b""
         if len(value) != 8:
             return ""
-        total = checksums.combine_crc64nvme(total, int.from_bytes(value, "big"), part.size)
+        total = _fast().combine_crc64nvme(total, int.from_bytes(value, "big"), part.size)
     return spelled(total)
 
 

@@ -1,4 +1,7 @@
-"""The control plane: boto3 in threads of its own, for everything that is rare, and for the credentials of everything."""
+"""The control plane: boto3 in threads of its own, for everything that is rare, and for the credentials of everything.
+
+boto3 is imported and its client made in one of those threads, when first needed: together they are a quarter of a start.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,6 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    NoCredentialsError,
-    ParamValidationError,
-    PartialCredentialsError,
-    ProfileNotFound,
-)
-
 from archiver.domain.errors import StorageError, StorageRefused, StorageUnavailable
 from archiver.storage import s3_errors
 from archiver.storage.sigv4 import Credentials
@@ -25,6 +17,8 @@ from archiver.storage.sigv4 import Credentials
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
     from mypy_boto3_s3 import S3Client
 
     from archiver.storage.settings import S3Settings
@@ -42,7 +36,8 @@ class Control:
         self._settings = settings
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="s3-control")
         self._making = threading.Lock()
-        self._made: tuple[boto3.session.Session, S3Client] | None = None
+        self._session: boto3.session.Session | None = None
+        self._s3: S3Client | None = None
         self._credentials: Credentials | None = None
         self._credentials_until = 0.0
         self._asking = asyncio.Lock()
@@ -65,6 +60,8 @@ class Control:
 
     async def endpoint(self) -> str:
         """The address of the endpoint, the bucket not in it."""
+        if self._settings.endpoint_url:
+            return self._settings.endpoint_url
         return await self._in_thread("S3 endpoint", lambda: self._client().meta.endpoint_url)
 
     async def credentials(self) -> Credentials:
@@ -85,20 +82,25 @@ class Control:
     async def aclose(self) -> None:
         """Closes connections; a call still in its thread ends by itself."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-        if self._made is not None:
-            self._made[1].close()
+        if self._s3 is not None:
+            self._s3.close()
 
     async def _in_thread(self, what: str, ask: Callable[[], T]) -> T:
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, ask)
-        except (ClientError, BotoCoreError) as failure:
-            raise translated(failure, what) from failure
+        def run() -> T:
+            from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
-    def _client(self) -> S3Client:
-        return self._open()[1]
+            try:
+                return ask()
+            except (ClientError, BotoCoreError) as failure:
+                raise translated(failure, what) from failure
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, run)
 
     def _frozen(self) -> Credentials:
-        found = self._open()[0].get_credentials()
+        from botocore.exceptions import NoCredentialsError  # noqa: PLC0415
+
+        with self._making:
+            found = self._opened().get_credentials()
         if found is None:
             raise NoCredentialsError
         frozen = found.get_frozen_credentials()
@@ -106,15 +108,23 @@ class Control:
             raise NoCredentialsError
         return Credentials(access_key=frozen.access_key, secret_key=frozen.secret_key, token=frozen.token or "")
 
-    def _open(self) -> tuple[boto3.session.Session, S3Client]:
+    def _client(self) -> S3Client:
         with self._making:
-            if self._made is None:
-                session = boto3.session.Session()
-                self._made = (session, _client(session, self._settings))
-            return self._made
+            if self._s3 is None:
+                self._s3 = _client(self._opened(), self._settings)
+            return self._s3
+
+    def _opened(self) -> boto3.session.Session:
+        if self._session is None:
+            import boto3  # noqa: PLC0415
+
+            self._session = boto3.session.Session()
+        return self._session
 
 
 def _client(session: boto3.session.Session, settings: S3Settings) -> S3Client:
+    from botocore.config import Config  # noqa: PLC0415
+
     config = Config(
         s3={
             "addressing_style": "virtual" if settings.virtual else "path",
@@ -144,6 +154,14 @@ def _client(session: boto3.session.Session, settings: S3Settings) -> S3Client:
 
 def translated(failure: ClientError | BotoCoreError, what: str) -> StorageError:
     """Our error for one of botocore's."""
+    from botocore.exceptions import (  # noqa: PLC0415
+        ClientError,
+        NoCredentialsError,
+        ParamValidationError,
+        PartialCredentialsError,
+        ProfileNotFound,
+    )
+
     if isinstance(failure, ClientError):
         return s3_errors.error(_refusal(failure), what)
     if isinstance(failure, NoCredentialsError | PartialCredentialsError | ProfileNotFound):

@@ -273,3 +273,8 @@ def test_asking_for_the_state_writes_nothing_to_a_catalog_that_is_being_written(
             writer.exec_driver_sql("BEGIN IMMEDIATE")
             assert schema.state_now(url).current
             writer.rollback()
+
+
+def test_the_revisions_read_from_the_files_are_alembics():
+    directory = ScriptDirectory.from_config(schema.alembic_config())
+    assert schema.revisions() == {script.revision: script.down_revision or "" for script in directory.walk_revisions()}
