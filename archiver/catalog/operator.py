@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from archiver.catalog import erasures
 from archiver.catalog.listing import find
 from archiver.catalog.steps import Step, take
 from archiver.catalog.tables import recordings, renditions
@@ -32,6 +33,8 @@ async def retry(tx: Tx, actor: str, ids: Sequence[str]) -> int:
     found = []
     for text in dict.fromkeys(ids):
         recording = await find(tx.conn, text)
+        if await erasures.executed(tx.conn, [(recording.source, recording.recording_id)]):
+            raise UsageError(f"{text}: it was erased on request, and is never archived again")
         rows = await _locked(tx, renditions.c.recording_pk == recording.id)
         again = [row for row in rows if row.state in RETRIABLE]
         if not again:
