@@ -22,10 +22,12 @@ from archiver.catalog import schema
 from archiver.catalog.catalog import SqlCatalog
 from archiver.catalog.database import Database
 from archiver.catalog.leases import Worker
+from archiver.catalog.reports import state_counts
 from archiver.config import load
 from archiver.domain.invariants import Violation
+from archiver.domain.recording import State
 from archiver.pipeline.sweep import sweep
-from archiver.simulator.expectation import expectations
+from archiver.simulator.expectation import Ending, expectations
 from archiver.simulator.population import Fate, Mix, populate
 from archiver.simulator.recordings import Source
 from archiver.simulator.server import serve
@@ -166,6 +168,14 @@ class Arena:
             if took > WITHIN:
                 self.slow.append(Violation(law="G12 restart", thing=str(self.folder), says=f"first work after {took:.0f} s"))
         return codes
+
+    async def done(self):
+        """Which share of the renditions that will be archived are so by now."""
+        settings = load(self.folder / "archiver.toml", {}, {})
+        wanted = sum(item.ending is Ending.VERIFIED for item in expectations(self.simulation.world))
+        async with Database(settings.catalog.url.reveal(), clock=SystemClock().now) as database, database.read() as conn:
+            counts = await state_counts(conn)
+        return sum(states[State.VERIFIED] for states in counts.values()) / wanted
 
     async def verdict(self, *, endings=True):
         """Every law; unfinished uploads of ours are swept before, as a day later they would be."""

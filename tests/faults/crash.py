@@ -10,45 +10,26 @@ behind it. `--at 40,12` kills the process that recovers from the first kill, at 
 
 import argparse
 import contextlib
-import shutil
 import sys
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from pathlib import Path
 
-import psycopg
 import structlog
 
-from archiver.catalog import schema
-from archiver.catalog.tables import metadata
-from archiver.config import load
 from archiver.domain.errors import ArchiverError
 from archiver.domain.invariants import Violation
 from archiver.pipeline.sweep import sweep
-from archiver.storage.filesystem import Filesystem
-from tests.faults.crash_flows import FLOWS, PART, SOURCE, Provider, Stage, sync
-from tests.faults.crash_ports import Driver, MortalDatabase
+from tests.faults.crash_flows import FLOWS, sync
+from tests.faults.crash_place import SECRET, Place
+from tests.faults.crash_ports import MortalDatabase
 from tests.faults.crash_process import Life, crash_loop
+from tests.faults.crash_stage import SOURCE
 from tests.faults.invariants import check_invariants
 from tests.faults.virtual_time import SimClock
-from tests.pipeline.memory_store import STRICT, MemoryStore
 from tests.testbed.postgres import postgres
 from tests.testbed.scratch import scratch
 
-SECRET = "KEY0123456789abcdefCANARY"
-CONFIGURATION = f"""
-[catalog]
-url = "sqlite:////nowhere/catalog.db"
-[storage]
-url = "file:///nowhere"
-[transfer]
-concurrency = 3
-[[source]]
-name = "{SOURCE}"
-provider = "telnyx-rooms"
-api_key = "{SECRET}"
-"""
 LEASES = 60.0  # virtual seconds that a restart on another machine may take longer: it has to wait for the leases of the dead
 ROUNDS = 20  # of sync until nothing is due any more
 
@@ -87,49 +68,6 @@ class Trial:
     def __str__(self):
         told = "\n".join(f"    {violation}" for violation in self.violations)
         return f"{self.case}\n  killed at: {' | '.join(self.struck)}\n{told}"
-
-
-class Place:
-    """Where trials happen, one after the other: SQLite in a folder and, where a server is given, PostgreSQL."""
-
-    def __init__(self, folder, url=""):
-        self._folder = Path(folder)
-        self._template, self._catalog = self._folder / "template.db", self._folder / "catalog.db"
-        schema.upgrade_now(f"sqlite:///{self._template}")
-        configuration = self._folder / "archiver.toml"
-        configuration.touch(mode=0o600)
-        configuration.write_text(CONFIGURATION)
-        self.settings = load(configuration, {}, {})
-        self._drivers = {"sqlite": Driver(f"sqlite:///{self._catalog}")}
-        if url:
-            schema.upgrade_now(url)
-            self._drivers["postgresql"] = Driver(url)
-
-    @contextlib.contextmanager
-    def stage(self, case):
-        """The stage of one trial, with an empty catalog."""
-        flow, driver, archive = FLOWS[case.flow], self._drivers[case.database], self._folder / "archive"
-        clock = SimClock(f"store {case.flow}")
-        memory = case.store == "memory"
-        store = (
-            MemoryStore(PART, abilities=flow.abilities or STRICT, clock=clock)
-            if memory
-            else Filesystem(archive, PART, clock.token)
-        )
-        provider = Provider()
-        flow.stock(provider)
-        self._empty(case.database)
-        yield Stage(driver=driver, store=store, provider=provider, seed=case.flow, settings=self.settings)
-        shutil.rmtree(archive, ignore_errors=True)
-
-    def _empty(self, database):
-        if database == "postgresql":
-            with psycopg.connect(self._drivers[database].url, autocommit=True) as conn:
-                conn.execute("; ".join(f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables)))
-            return
-        for left in self._folder.glob("catalog.db*"):
-            left.unlink()
-        shutil.copyfile(self._template, self._catalog)
 
 
 def attempt(place, case):
@@ -218,6 +156,9 @@ async def _verdict(stage, case, said):
             database, stage.store, stage.truth(), now=clock.now(), texts={"the log": said}, secrets=[SECRET]
         )
         found += await _endings(database, stage, flow)
+    if stage.provider.gone != flow.gone:
+        says = f"{sorted(stage.provider.gone)} deleted at the provider, must be {sorted(flow.gone)}"
+        found.append(Violation(law="I14 deletion", thing=case.flow, says=says))
     if flow.refetched is not None and not case.lose:
         for name, served in stage.served.items():
             most = len(stage.provider.files[name].body) + flow.refetched * len(case.at)

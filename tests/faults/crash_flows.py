@@ -2,100 +2,23 @@
 
 import asyncio
 import contextlib
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from archiver import app as app_module
-from archiver.app import App, open_app
-from archiver.catalog.leases import Worker
+from archiver.app import App
+from archiver.custody import Custody
 from archiver.domain.errors import ArchiverError
 from archiver.domain.ports import NewObject
 from archiver.pipeline import backfill, cycle
 from archiver.pipeline.sweep import sweep
 from archiver.sealing import seal_before_end
-from tests.faults.crash_ports import Driver, MortalDatabase, MortalProvider, MortalStore
-from tests.faults.truth import Truth
-from tests.faults.virtual_time import START, SimClock
-from tests.pipeline.fake_provider import FakeProvider, media_bytes, processing, recording
+from tests.faults.crash_stage import PART, SOURCE, Provider, Stage
+from tests.faults.virtual_time import START
+from tests.pipeline.fake_provider import media_bytes, processing, recording
 from tests.pipeline.memory_store import POOR
 
-PART = 1000
-SOURCE = "rooms"
-NOBODY = 2**22 + 1  # above the largest pid of Linux: a worker of this pid is dead
 DAY = timedelta(days=1)
-
-
-class Provider(FakeProvider):
-    """One that remembers everything it ever listed and every content it ever had."""
-
-    def __init__(self):
-        super().__init__(source=SOURCE)
-        self.ever = set()
-        self.earlier = {}
-
-    def put(self, *items):
-        super().put(*items)
-        self.ever |= {item.recording_id for item in items}
-
-
-@dataclass
-class Stage:
-    """What outlives every process: the provider, the database, the store. `served` counts the bytes of media handed out."""
-
-    driver: Driver
-    store: object
-    provider: Provider
-    seed: str
-    settings: object
-    served: Counter = field(default_factory=Counter)
-    processes: int = 0
-    foreign: list = field(default_factory=list)  # uploads that are not ours, and must be left alone
-
-    @contextlib.asynccontextmanager
-    async def process(self, life, *, host="here"):
-        """The program's App over this stage, in one process, opened and closed as the program does it."""
-        self.processes += 1
-        clock = SimClock(f"{self.seed} {self.processes}")
-        self.provider.clock = clock
-        name = f"sync@{host}:{self.processes}"
-        worker = Worker(name=name, host=host, pid=NOBODY + self.processes, born=1, command="sync")
-
-        @contextlib.asynccontextmanager
-        async def open_database(*_given, **_options):
-            async with MortalDatabase(self.driver, clock=clock.now, life=life) as database:
-                yield database
-
-        made = {
-            "open_database": open_database,
-            "this_worker": lambda *_given: worker,
-            "make_storage": lambda *_given: MortalStore(self.store, life),
-            "open_provider": lambda *_given: MortalProvider(self.provider, life, self.served),
-        }
-        with _instead(app_module, made):
-            async with open_app(self.settings, command="sync", clock=clock) as app:
-                yield app
-
-    def truth(self):
-        """What the provider listed and held."""
-        truth = Truth(listed={(SOURCE, recording_id) for recording_id in self.provider.ever})
-        for (recording_id, rendition), file in self.provider.files.items():
-            truth.add(SOURCE, recording_id, rendition, file.body)
-            for body in self.provider.earlier.get(recording_id, ()):
-                truth.add(SOURCE, recording_id, rendition, body)
-        return truth
-
-
-@contextlib.contextmanager
-def _instead(module, made):
-    """Other factories in the program's composition root."""
-    before = {name: getattr(module, name) for name in made}
-    vars(module).update(made)
-    try:
-        yield
-    finally:
-        vars(module).update(before)
 
 
 Act = Callable[[Stage, App], Awaitable[None]]
@@ -120,6 +43,8 @@ class Flow:
     refetched: int | None = None
     patience: float = 5.0
     again: Act | None = None  # what a restart does; a full cycle where not said
+    settings: str = ""  # TOML, besides what all flows have
+    gone: frozenset = frozenset()  # what the provider must have been asked to delete, each of it, and nothing else
 
 
 # -- what the provider holds
@@ -223,6 +148,21 @@ async def _sync_and_seal(stage, app):
     await _seal(stage, app)
 
 
+async def _keep_to_policies(_stage, app):
+    await Custody(app, actor="policy", elapsed=app.clock.monotonic).job()
+
+
+async def _sync_and_keep_to_policies(stage, app):
+    await sync(stage, app)
+    await _keep_to_policies(stage, app)
+
+
+async def _grow_old(stage, app):
+    """Everything archived, and kept for as long as the policy says."""
+    await sync(stage, app)
+    await app.clock.sleep(2 * DAY.total_seconds())
+
+
 async def _shift(stage, app):
     """A first poll, and then the provider's list is another one."""
     await _poll(stage, app)
@@ -289,6 +229,22 @@ FLOWS = {
     "changed-back": Flow(act=_pump, stock=_small_and_large, before=_first_content),
     "backfill": Flow(act=_backfill, stock=_history, again=_backfill),
     "sweep": Flow(act=_sweep, stock=_large, before=_leave_uploads),
+    "expire": Flow(
+        act=_keep_to_policies,
+        stock=_small_and_large,
+        before=_grow_old,
+        again=_sync_and_keep_to_policies,
+        ends={"r1": "expired", "r2": "expired"},
+        settings='[[policy]]\nname = "a-day"\nmatch = { source = "*" }\nkeep = "1d"\n[retention]\nmax_share = 1.0\n',
+    ),
+    "release": Flow(
+        act=_keep_to_policies,
+        stock=_small_and_large,
+        before=_grow_old,
+        again=_sync_and_keep_to_policies,
+        settings='delete_at_provider = "after:1d"\nallow_unlocked_source_deletion = true\n[retention]\nmax_share = 1.0\n',
+        gone=frozenset({"r1", "r2"}),
+    ),
     "seal": Flow(act=_seal, stock=_small_and_large, before=sync, again=_sync_and_seal),
     "sync": Flow(act=sync, stock=_listed),
 }

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from archiver.catalog.database import Database, driver_url, prepare
-from archiver.domain.errors import StorageUnavailable
+from archiver.domain.errors import ProviderUnavailable, StorageUnavailable
 
 
 class Driver:
@@ -187,6 +187,10 @@ def _no_reply():
     return StorageUnavailable("the reply was lost")
 
 
+def _no_answer():
+    return ProviderUnavailable("the answer was lost")
+
+
 class MortalProvider:
     """A provider as one process sees it. `served` counts the bytes of media that it was sent, over all processes."""
 
@@ -198,6 +202,12 @@ class MortalProvider:
     def __getattr__(self, name):
         self._life.alive()
         return getattr(self._inner, name)
+
+    async def delete(self, ref):
+        """The only thing that changes anything there."""
+        await self._life.point("provider before delete", _no_answer)
+        await self._inner.delete(ref)
+        await self._life.point("provider after delete", _no_answer)
 
     @contextlib.asynccontextmanager
     async def open_media(self, ref, rendition, *, resume=None):

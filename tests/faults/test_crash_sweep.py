@@ -5,8 +5,9 @@ import random
 import pytest
 
 from archiver.catalog import schema
-from tests.faults.crash import Case, Place, attempt, kind
+from tests.faults.crash import Case, attempt, kind
 from tests.faults.crash_flows import FLOWS
+from tests.faults.crash_place import Place
 from tests.faults.reach import Reach, Row
 from tests.testbed.scratch import scratch
 
