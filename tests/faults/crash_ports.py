@@ -145,7 +145,7 @@ class _Cursor:
     async def _asked(self, statement):
         self._life.alive()
         text = " ".join(str(statement).split()[:4])
-        if text:  # a ping of the pool is none of the program's
+        if text.strip(";"):  # a ping of the pool is none of the program's
             await self._life.point(f"sql before {text}", self._broken)
 
     async def fetchall(self):
