@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from archiver.catalog import retention as notes
 from archiver.catalog import schema
 from archiver.catalog.catalog import SqlCatalog
 from archiver.catalog.database import Database, sqlite_path
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from archiver.config import Secret, Settings, SourceSettings, StorageSettings
-    from archiver.domain.ports import Clock, Lock, Provider, Storage
+    from archiver.domain.ports import Abilities, Clock, Lock, Provider, Storage
     from archiver.domain.work import Outcome
     from archiver.pipeline.locking import Locking
 
@@ -53,6 +54,8 @@ log = structlog.get_logger()
 VERSION = importlib.metadata.version("recording-archiver")
 BUFFERS = 160 * 1024 * 1024  # bytes that all transfers' buffers may hold together; see docs/decisions on memory
 ARCHIVING = ("run", "sync", "backfill")  # commands that take up what is listed, so they must know first what was erased
+ABILITIES = "abilities of the store"  # the note that keeps what a probe found …
+PROBED = timedelta(days=1)  # … for so long
 GOODBYE = 5.0  # seconds that handing claims back may take at the end
 
 
@@ -248,8 +251,7 @@ async def open_app(
         storage = make_storage(settings.storage, clock)
         stack.push_async_callback(storage.aclose)
         if probe:
-            abilities = await storage.probe()
-            for note in abilities.notes:
+            for note in (await probed(storage, database)).notes:
                 log.warning("storage_note", note=note)
         if command in ARCHIVING:
             keeping = SqlKeeping(database, worker.name)
@@ -272,6 +274,22 @@ async def open_app(
             health=Health(clock, names),
             locking=locking(settings, storage, clock),
         )
+
+
+async def probed(storage: Storage, database: Database) -> Abilities:
+    """What the store enforces: as a probe of the last day found it, else as one finds it now.
+
+    A probe is some thirty requests, which a run every few minutes need not repeat. Raises StorageRefused, StorageUnavailable.
+    """
+    if not isinstance(storage, S3):
+        return await storage.probe()
+    now = await database.now()
+    known = await database.ask(lambda conn: notes.noted(conn, ABILITIES))
+    if known is not None and timedelta(0) <= now - known[1] < PROBED and await storage.recall(known[0]):
+        return storage.abilities
+    await storage.probe()
+    await database.write(lambda tx: notes.note(tx, ABILITIES, storage.memory()))
+    return storage.abilities
 
 
 def observe(metrics: Metrics, source: str) -> Callable[[str, str], None]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from archiver.domain.errors import ChecksumRefused, ObjectExists, ObjectMissing, StorageUnavailable
-from archiver.storage import checksums, probe
+from archiver.storage import checksums, probe, remembered
 from archiver.storage.canaries import Dialect
 from archiver.storage.checksums import CRC64NVME
 from archiver.storage.keys import check_prefix
@@ -19,7 +19,7 @@ from archiver.storage.s3_wire import Wire
 from archiver.storage.unprobed import UNPROBED
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from datetime import datetime
 
     from archiver.domain.ports import Abilities, Later, Lock, NewObject, OpenUpload, Part, StoredObject
@@ -70,6 +70,22 @@ class S3:
         found = await probe.probe(self._requests, token=self._token(), now=self._now)
         self._dialect, self._clock_offset, self._abilities = found.dialect, found.clock_offset, found.abilities
         return found.abilities
+
+    def memory(self) -> dict[str, Any]:
+        """What the last probe found, to be given to `recall` by a later run."""
+        return remembered.written(self._settings, self._abilities, self._dialect)
+
+    async def recall(self, memory: Mapping[str, Any]) -> bool:
+        """Takes up what a probe of an earlier run found, and asks only to be let in and what time it is there.
+
+        False where the memory is of another endpoint or program. Raises StorageRefused, StorageUnavailable.
+        """
+        found = remembered.read(self._settings, memory)
+        if found is None:
+            return False
+        _there, self._clock_offset = await probe.look(self._requests, self._now)
+        self._abilities, self._dialect = found
+        return True
 
     async def put(self, new: NewObject, body: Body, *, sha256: bytes) -> StoredObject:
         if not self._abilities.conditional_put:
