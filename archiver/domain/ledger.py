@@ -146,7 +146,8 @@ def number_of(key: str, folder: str) -> int | None:
 
 def instant(at: datetime) -> str:
     """An instant in UTC with microseconds and Z."""
-    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    utc = at if at.tzinfo is UTC else at.astimezone(UTC)
+    return utc.isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def moment(text: str) -> datetime:

@@ -29,13 +29,16 @@ def canonical(value: Any) -> bytes:
 def _plain(value: Any) -> bool:
     """Whether Python's encoder is canonical here: fractions are written otherwise, and names sort by UTF-16."""
     kind = type(value)
-    if kind is str or value is None or kind is bool:
+    if kind is dict:
+        for name, item in value.items():
+            if type(name) is not str or not name.isascii() or not (type(item) is str or _plain(item)):
+                return False
         return True
+    if kind is list:
+        return all(map(_plain, value))
     if kind is int:
         return bool(-_LARGEST <= value <= _LARGEST)
-    if kind is dict:
-        return all(type(name) is str and name.isascii() for name in value) and all(map(_plain, value.values()))
-    return kind is list and all(map(_plain, value))
+    return kind is str or value is None or kind is bool
 
 
 def _carried(value: Any) -> Any:

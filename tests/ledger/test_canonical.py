@@ -3,7 +3,7 @@
 import json
 
 import rfc8785
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archiver.pipeline.canonical import canonical
@@ -20,11 +20,13 @@ ANYTHING = st.recursive(
 )
 
 
+@settings(max_examples=50)
 @given(EXACT)
 def test_what_json_carries_exactly_is_written_as_rfc_8785_says(value):
     assert canonical(value) == rfc8785.dumps(value)
 
 
+@settings(max_examples=50)
 @given(ANYTHING)
 def test_everything_has_a_canonical_form_that_reads_back_to_itself(value):
     body = canonical(value)
