@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from archiver.catalog.leases import Worker
     from archiver.domain.recording import Entry, Listed, RecordingRef, Rejected, Room
     from archiver.domain.windows import Window
-    from archiver.domain.work import UploadOwner
+    from archiver.domain.work import Gone, UploadOwner
 
 
 class SqlCatalog:
@@ -81,7 +81,7 @@ class SqlCatalog:
     async def open_recordings(self, source: str, *, limit: int) -> Sequence[RecordingRef]:
         return await self.database.write(lambda tx: recordings.take_open(tx, source, limit))
 
-    async def record_gone(self, source: str, recording_id: str, *, looks: int) -> bool:
+    async def record_gone(self, source: str, recording_id: str, *, looks: int) -> Gone:
         return await self.database.write(lambda tx: recordings.record_gone(tx, self.worker.name, source, recording_id, looks))
 
     async def rooms_missing(self, source: str, *, limit: int) -> Sequence[str]:

@@ -15,7 +15,7 @@ from archiver.catalog.tables import open_at_provider, quarantine, recordings, re
 from archiver.domain import lifecycle
 from archiver.domain.lifecycle import Event
 from archiver.domain.recording import Listed, ProviderStatus, RecordingRef, Rejected, State
-from archiver.domain.work import Added, Known
+from archiver.domain.work import Added, Gone, Known
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -256,7 +256,7 @@ async def take_open(tx: Tx, source: str, limit: int) -> list[RecordingRef]:
     return [RecordingRef(source=source, recording_id=row.recording_id, room_id=row.room_id) for row in rows]
 
 
-async def record_gone(tx: Tx, actor: str, source: str, recording_id: str, looks: int) -> bool:
+async def record_gone(tx: Tx, actor: str, source: str, recording_id: str, looks: int) -> Gone:
     """Counts looks at which the provider did not know a recording; acts at the confirming one.
 
     A rendition under way is left alone: its worker may have every byte already, and finds out by itself if not.
@@ -268,7 +268,7 @@ async def record_gone(tx: Tx, actor: str, source: str, recording_id: str, looks:
     query = sa.select(c.id, c.gone_looks, c.status).where(c.source == source, c.recording_id == recording_id)
     row = (await tx.conn.execute(query.with_for_update())).one_or_none()
     if row is None or row.status == ProviderStatus.DELETED.value:
-        return False
+        return Gone.COUNTED
     total = row.gone_looks + looks
     confirmed = total >= lifecycle.CONFIRMING_LOOKS
     values: dict[str, Any] = {
@@ -280,7 +280,7 @@ async def record_gone(tx: Tx, actor: str, source: str, recording_id: str, looks:
         values |= {"status": ProviderStatus.DELETED.value, "changed_at": tx.now}
     await tx.execute(sa.update(recordings).where(c.id == row.id).values(**values))
     if not confirmed:
-        return False
+        return Gone.COUNTED
     steps = []
     for item in items:
         state = State(item.state)
@@ -299,4 +299,4 @@ async def record_gone(tx: Tx, actor: str, source: str, recording_id: str, looks:
             )
             steps.append(step)
     await take(tx, actor, steps, worker="")
-    return True
+    return Gone.LOST if any(step.event is Event.LOST for step in steps) else Gone.DELETED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -85,6 +85,14 @@ class Outcome:
     data: Mapping[str, Any] = field(default_factory=dict)  # for the ledger line only
 
 
+class Gone(IntEnum):
+    """What a look at which the provider did not know a recording came to; what is not 0 changed something."""
+
+    COUNTED = 0  # one look of two, or nothing left to say
+    DELETED = 1  # archived here, deleted there
+    LOST = 2  # deleted before it was archived
+
+
 class UploadOwner(StrEnum):
     """Whose an unfinished multipart upload is."""
 
@@ -132,9 +140,9 @@ class Catalog(Protocol):
     async def open_recordings(self, source: str, *, limit: int) -> Sequence[RecordingRef]:
         """Recordings whose provider status is not final, the longest not looked at first; marks them as looked at."""
 
-    async def record_gone(self, source: str, recording_id: str, *, looks: int) -> bool:
+    async def record_gone(self, source: str, recording_id: str, *, looks: int) -> Gone:
         """Counts `looks` at which the provider did not know the recording; at the second its renditions become `lost`,
-        or its provider status `deleted` where they are archived. Says whether that happened.
+        or its provider status `deleted` where they are archived. Says which.
         """
 
     async def rooms_missing(self, source: str, *, limit: int) -> Sequence[str]:

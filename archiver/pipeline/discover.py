@@ -13,7 +13,7 @@ import structlog
 from archiver.domain import errors, windows
 from archiver.domain.recording import ProviderStatus, RecordingRef
 from archiver.domain.windows import Walk
-from archiver.domain.work import PRIORITY_LIVE, PassResult
+from archiver.domain.work import PRIORITY_LIVE, Gone, PassResult
 from archiver.pipeline.side_by_side import side_by_side
 
 if TYPE_CHECKING:
@@ -219,8 +219,9 @@ class Discovery:
             seen.new += (await self._catalog.add_page(self._source, self._provider.kind, [item])).new
             return
         seen.gone.add(ref.recording_id)
-        if looks and await self._catalog.record_gone(self._source, ref.recording_id, looks=looks):
-            seen.lost += 1
+        gone = await self._catalog.record_gone(self._source, ref.recording_id, looks=looks) if looks else Gone.COUNTED
+        if gone:
+            seen.lost += gone is Gone.LOST  # what is archived here may well be deleted there
             self._log.warning("recording_gone", recording_id=ref.recording_id)
 
     def _bear(self, seen: Pass, error: errors.ProviderUnavailable, **what: str) -> None:
