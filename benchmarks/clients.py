@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.children import Cost, run
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 BIN = Path(sys.executable).parent
 WIDTH = 16  # transfers at once, for everybody
+PREFIX = "product"
 
 CONFIGURATION = """
 [catalog]
@@ -36,6 +38,12 @@ provider = "telnyx-rooms"
 base_url = "{api}"
 api_key = "{key}"
 media_hosts = ["{media}"]
+
+[[source]]
+name = "calls"
+provider = "telnyx-calls"
+base_url = "{api}"
+api_key = "{key}"
 """
 
 
@@ -44,7 +52,7 @@ def configure(stage: Stage, folder: Path, *, catalog: str = "", width: int = WID
     path = folder / "archiver.toml"
     text = CONFIGURATION.format(
         catalog=catalog or f"sqlite:///{folder}/catalog.db",
-        prefix=folder.name,
+        prefix=PREFIX,
         endpoint=stage.endpoint,
         part_size=part_size,
         width=width,
@@ -56,12 +64,29 @@ def configure(stage: Stage, folder: Path, *, catalog: str = "", width: int = WID
     return path
 
 
-def product(stage: Stage, folder: Path, *, catalog: str = "", width: int = WIDTH) -> Cost:
-    """`archiver sync` as an operator runs it: list, claim, transfer, catalog, history, verify."""
-    configuration = configure(stage, folder, catalog=catalog, width=width)
-    return run(
-        [str(BIN / "archiver"), "--config", str(configuration), "sync", "--json"], environment=stage.environment, folder=folder
-    )
+def sync(stage: Stage, folder: Path, *words: str, source: str = "rooms", python: tuple[str, ...] = ()) -> Cost:
+    """`archiver sync` of one source, as an operator runs it, with the configuration in the folder."""
+    command = [sys.executable, *python, "-m", "archiver", "--config", str(folder / "archiver.toml"), "sync", "--source", source]
+    return run([*command, *words, "--json"], environment=stage.environment, folder=folder)
+
+
+def prepared(stage: Stage, folder: Path, **settings: Any) -> None:
+    """A folder as an archive of yesterday leaves it: a catalog with its schema, a store that was tried out, no recording yet."""
+    template = stage.folder / "prepared"
+    if not template.exists():
+        template.mkdir()
+        configure(stage, template)
+        sync(stage, template, source="calls")
+    folder.mkdir(exist_ok=True)
+    for path in template.glob("catalog.db*"):
+        shutil.copy(path, folder)
+    configure(stage, folder, **settings)
+
+
+def product(stage: Stage, folder: Path, **settings: Any) -> Cost:
+    """One run over everything the source holds: list, claim, transfer, catalog, history, verify, seal."""
+    prepared(stage, folder, **settings)
+    return sync(stage, folder)
 
 
 def _remote(stage: Stage, folder: Path) -> str:
@@ -94,5 +119,14 @@ def rclone_copy(stage: Stage, folder: Path) -> Cost:
 
 def boto3_job(stage: Stage, folder: Path) -> Cost:
     """The same job as most people would write it: threads, requests to the API, put_object, an ORM."""
-    words = [sys.executable, "-m", "benchmarks.boto_job", stage.api, stage.key, stage.endpoint, folder.name, str(folder / "boto.db")]
+    words = [
+        sys.executable,
+        "-m",
+        "benchmarks.boto_job",
+        stage.api,
+        stage.key,
+        stage.endpoint,
+        folder.name,
+        str(folder / "boto.db"),
+    ]
     return run([*words, str(WIDTH)], environment=stage.environment, folder=folder)

@@ -172,9 +172,7 @@ class Sink:
                 raise Refused("412 Precondition Failed", "PreconditionFailed")
             self.objects[path] = stored
 
-    def _post(
-        self, path: str, request: Request, query: dict[str, str]
-    ) -> tuple[str, dict[str, str], bytes, int | None]:
+    def _post(self, path: str, request: Request, query: dict[str, str]) -> tuple[str, dict[str, str], bytes, int | None]:
         if "uploads" in query:
             upload_id = f"upload-{next(self._numbers)}"
             with self._lock:

@@ -10,207 +10,134 @@ behind it. `--at 40,12` kills the process that recovers from the first kill, at 
 
 import argparse
 import contextlib
+import random
 import sys
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 
-import structlog
-
-from archiver.domain.errors import ArchiverError
-from archiver.domain.invariants import Violation
-from archiver.pipeline.sweep import sweep
-from tests.faults.crash_flows import FLOWS, sync
-from tests.faults.crash_place import SECRET, Place
-from tests.faults.crash_ports import MortalDatabase
-from tests.faults.crash_process import Life, crash_loop
-from tests.faults.crash_stage import SOURCE
-from tests.faults.invariants import check_invariants
-from tests.faults.virtual_time import SimClock
+from tests.faults.crash_flows import FLOWS
+from tests.faults.crash_place import Place
+from tests.faults.crash_trial import Case, attempt
+from tests.faults.jobs import spread
+from tests.faults.reach import Reach, Row
 from tests.testbed.postgres import postgres
 from tests.testbed.scratch import scratch
 
-LEASES = 60.0  # virtual seconds that a restart on another machine may take longer: it has to wait for the leases of the dead
-ROUNDS = 20  # of sync until nothing is due any more
+LONG = 250  # instants of a recovery, about
+SLICES = 2  # of a flow, so that no process is left alone with the longest
+LOST = {
+    "sql after": Row.DB_COMMIT,
+    "sql before": Row.DB_DOWN,
+    "store after": Row.S3_LOST_REPLY,
+    "provider after": Row.DELETE_ANSWERS,
+}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """One trial: the instants at which the first process dies, then the one that recovers, …"""
+def cases_of(place, case, *, part=(0, 1)):
+    """The case of each instant of a flow; with `part` (i, n), of every n-th of them from the i-th on.
 
-    flow: str
-    database: str = "sqlite"
-    store: str = "memory"
-    at: tuple[int, ...] = ()
-    lose: bool = False
-    elsewhere: bool = False  # the next process runs on another machine
-
-    def __str__(self):
-        more = f"{' --lose' if self.lose else ''}{' --elsewhere' if self.elsewhere else ''}"
-        at = ",".join(map(str, self.at))
-        return f"python -m tests.faults.crash {self.flow} --database {self.database} --store {self.store} --at {at}{more}"
+    How many there are shows a run in which nobody is killed, and which has to keep every law itself.
+    """
+    whole = attempt(place, replace(case, at=(), lose=False))
+    if whole.violations:
+        raise AssertionError(str(whole))
+    count = sum(not instant.startswith("resume") for instant in whole.instants) if case.lose else len(whole.instants)
+    first, step = part
+    return [replace(case, at=(at,)) for at in range(1 + first, count + 1, step)]
 
 
-@dataclass(slots=True, kw_only=True)
-class Trial:
-    """What came of it. `struck` names the instants of the kills; `instants` are those of the last process that could be killed."""
-
-    case: Case
-    struck: list[str] = field(default_factory=list)
-    instants: list[str] = field(default_factory=list)
-    violations: list[Violation] = field(default_factory=list)
-
-    @property
-    def reached(self):
-        """Whether every kill took place."""
-        return len(self.struck) == len(self.case.at)
-
-    def __str__(self):
-        told = "\n".join(f"    {violation}" for violation in self.violations)
-        return f"{self.case}\n  killed at: {' | '.join(self.struck)}\n{told}"
-
-
-def attempt(place, case):
-    """Runs one trial; its violations are empty when every law holds."""
-    said = []
-    before = structlog.get_config()
-    structlog.configure(processors=[lambda _logger, _level, line: _keep(said, line)], cache_logger_on_first_use=False)
-    try:
-        with place.stage(case) as stage, crash_loop() as runner:
-            trial = runner.run(_trial(stage, case))
-            trial.violations += runner.run(_verdict(stage, case, "\n".join(said)))
-    finally:
-        structlog.configure(**before)
-    return trial
-
-
-def _keep(said, line):
-    said.append(str(line))
-    raise structlog.DropEvent
-
-
-async def _trial(stage, case):
-    trial = Trial(case=case)
-    flow = FLOWS[case.flow]
-    for number, at in enumerate(case.at or (None,)):
-        life = Life(kill_at=at, lose=case.lose)
-
-        async def run(life=life, first=number == 0):
-            if not first:
-                life.arm()
-            async with stage.process(life) as app:
-                if first:
-                    await flow.before(stage, app)
-                life.arm()
-                await (flow.act if first else flow.again or sync)(stage, app)
-
-        try:
-            await life.run(run())
-        except ArchiverError:
-            if not case.lose:
-                raise
-        trial.instants = life.instants
-        if life.struck:
-            trial.struck.append(life.struck)
-    trial.violations += await _recover(stage, case)
-    return trial
-
-
-async def _recover(stage, case):
-    """A new process works until nothing is due; a day later it sweeps. Says where that took too long."""
-    found = []
-
-    async def run(life):
-        async with stage.process(life, host="there" if case.elsewhere else "here") as app:
-            began = app.clock.monotonic()
-            for _ in range(ROUNDS):
-                await (FLOWS[case.flow].again or sync)(stage, app)
-                due = await app.catalog.next_due(sources=[SOURCE])
-                if due is None and not (await app.catalog.counts()).get(SOURCE, {}).get("transferring"):
-                    break
-                await app.clock.sleep(due or 5)
-            took = app.clock.monotonic() - began
-            most = FLOWS[case.flow].patience + LEASES * case.elsewhere
-            if took > most and not case.lose:
-                found.append(
-                    Violation(law="G12 restart", thing=case.flow, says=f"{took:.0f} s until all was done, at most {most:.0f}")
-                )
-            await app.clock.sleep(timedelta(hours=25).total_seconds())
-            await sweep(storage=app.storage, catalog=app.catalog, clock=app.clock)
-
-    life = Life()
-    await life.run(run(life))
-    return found
-
-
-async def _verdict(stage, case, said):
-    """Every law, and what this flow promises besides."""
-    flow = FLOWS[case.flow]
-    left = {upload.upload_id: upload.key async for upload in stage.store.uploads()}
-    found = [Violation(law="I18 foreign", thing=upload, says="was aborted") for upload in stage.foreign if upload not in left]
-    for upload in stage.foreign:
-        await stage.store.abort(left.get(upload, "x"), upload)
-    clock = SimClock("verdict")
-    async with MortalDatabase(stage.driver, clock=clock.now, life=Life()) as database:
-        found += await check_invariants(
-            database, stage.store, stage.truth(), now=clock.now(), texts={"the log": said}, secrets=[SECRET]
-        )
-        found += await _endings(database, stage, flow)
-    if stage.provider.gone != flow.gone:
-        says = f"{sorted(stage.provider.gone)} deleted at the provider, must be {sorted(flow.gone)}"
-        found.append(Violation(law="I14 deletion", thing=case.flow, says=says))
-    if flow.refetched is not None and not case.lose:
-        for name, served in stage.served.items():
-            most = len(stage.provider.files[name].body) + flow.refetched * len(case.at)
-            if served > most:
-                found.append(Violation(law="refetched", thing=name[0], says=f"{served} bytes served, at most {most} needed"))
-    return found
-
-
-async def _endings(database, stage, flow):
-    import sqlalchemy as sa
-
-    from archiver.catalog.tables import recordings, renditions
-
-    query = sa.select(recordings.c.recording_id, renditions.c.state, renditions.c.error)
-    async with database.read() as conn:
-        rows = (await conn.execute(query.join(renditions, renditions.c.recording_pk == recordings.c.id))).all()
-    wanted = {
-        name: flow.ends.get(name, "waiting" if name == "busy" and ("busy", "media") not in stage.provider.files else "verified")
-        for name in stage.provider.ever
-    }
+def pairs_of(place, case, rng, count):
+    """Double kills, drawn: somewhere in the flow, and somewhere in the recovery."""
     return [
-        Violation(law="ending", thing=row.recording_id, says=f"{row.state}, must be {wanted[row.recording_id]} ({row.error})")
-        for row in rows
-        if row.state != wanted[row.recording_id]
+        replace(case, at=(*rng.choice(cases).at, rng.randint(1, LONG))) for cases in [cases_of(place, case)] for _ in range(count)
     ]
 
 
-def points(place, case):
-    """How many instants the last process of a case goes through when nobody kills it."""
-    return len(attempt(place, case).instants)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A share of a campaign: every n-th instant of a flow, or so many double kills of it."""
+
+    case: Case
+    part: tuple[int, int] = (0, 1)
+    pairs: int = 0
+    seed: int = 0
 
 
-def sweep_flow(place, case, *, chosen=None, tell=lambda _trial: None):
-    """Kills (or breaks) a flow at every instant, or at the `chosen` ones; returns what was tried and what broke a law."""
-    count = points(place, case)
-    tried = Counter()
-    broken = []
-    for at in range(1, count + 1) if chosen is None else chosen(count):
-        trial = attempt(place, replace(case, at=(*case.at, at)))
-        if not trial.reached:
-            continue
-        tried[kind(trial.struck[-1])] += 1
-        tell(trial)
-        if trial.violations:
-            broken.append(trial)
-    return tried, broken
+@dataclass(slots=True, kw_only=True)
+class Tried:
+    """What came of it. `struck` counts the instants at which it was killed, by kind."""
+
+    flow: str = ""
+    struck: Counter = field(default_factory=Counter)
+    broken: list[str] = field(default_factory=list)
+    reach: Reach = field(default_factory=lambda: Reach("crash sweep"))
+
+    def add(self, other):
+        """Takes in another share."""
+        self.struck += other.struck
+        self.broken += other.broken
+        self.reach.counts += other.reach.counts
+
+    def __str__(self):
+        kinds = ", ".join(f"{n} {what}" for what, n in sorted(self.struck.items()))
+        return f"{self.flow}: {self.struck.total()} points tried, {len(self.broken)} broke a law ({kinds})"
+
+
+def swept(place, cases, tried=None):
+    """Every trial; one whose kill never came, because the flow had ended before, counts for nothing but its laws."""
+    tried = tried or Tried()
+    for case in cases:
+        trial = attempt(place, case)
+        tried.broken += [str(trial)] if trial.violations else []
+        if trial.reached:
+            struck = kind(trial.struck[-1])
+            tried.struck[struck] += 1
+            tried.reach.hit(Row.KILL_TWICE if len(case.at) > 1 else LOST.get(struck, Row.S3_ERRORS) if case.lose else Row.KILL)
+    return tried
 
 
 def kind(instant):
     """`resume`, `sql before`, `sql after`, `store before`, …"""
     words = instant.split()
     return words[0] if words[0] == "resume" else " ".join(words[:2])
+
+
+def _sweep_part(part):
+    with contextlib.ExitStack() as stack:
+        place = _place(stack, part.case)
+        cases = (
+            pairs_of(place, part.case, random.Random(part.seed), part.pairs)
+            if part.pairs
+            else cases_of(place, part.case, part=part.part)
+        )
+        return swept(place, cases, Tried(flow=part.case.flow))
+
+
+def _place(stack, case):
+    folder = stack.enter_context(scratch("crash", in_memory=True))
+    url = stack.enter_context(stack.enter_context(postgres()).database()) if case.database == "postgresql" else ""
+    return Place(folder, url)
+
+
+def _sweep(given, flows, facts):
+    """Every instant of these flows, and double kills where nobody's connection is what breaks."""
+    parts = [Part(case=Case(flow=flow, **facts), part=(n, SLICES)) for flow in flows for n in range(SLICES)]
+    if not given.lose:
+        parts += [
+            Part(case=Case(flow=flow, **facts), pairs=-(-given.pairs // len(flows)), seed=given.seed)
+            for flow in flows
+            if given.pairs
+        ]
+    by_flow = {flow: Tried(flow=flow) for flow in flows}
+    for done in spread(_sweep_part, parts, jobs=given.jobs):
+        by_flow[done.flow].add(done)
+    whole = Tried(flow="all" if len(flows) > 1 else flows[0])
+    for tried in by_flow.values():
+        print(tried, *tried.broken, sep="\n", flush=True)
+        whole.add(tried)
+    whole.reach.save()
+    print(f"{given.database}, {given.store}{', connections lost' if given.lose else ''}: {whole}")
+    return whole.broken
 
 
 def main(words=None):
@@ -222,24 +149,18 @@ def main(words=None):
     parser.add_argument("--at", type=lambda text: tuple(int(word) for word in text.split(",")), default=())
     parser.add_argument("--lose", action="store_true", help="connections break instead of the process")
     parser.add_argument("--elsewhere", action="store_true", help="the next process runs on another machine")
+    parser.add_argument("--pairs", type=int, default=300, help="double kills besides, over all flows")
+    parser.add_argument("--seed", type=int, default=1, help="of the double kills")
+    parser.add_argument("--jobs", type=int, help="processes at once; as many as there are cores")
     given = parser.parse_args(words)
     facts = {"database": given.database, "store": given.store, "lose": given.lose, "elsewhere": given.elsewhere}
+    if not given.at:
+        return int(bool(_sweep(given, list(FLOWS) if given.flow == "all" else [given.flow], facts)))
     with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(scratch("crash", in_memory=True))
-        url = stack.enter_context(stack.enter_context(postgres()).database()) if given.database == "postgresql" else ""
-        place = Place(folder, url)
-        broken = []
-        for flow in FLOWS if given.flow == "all" else [given.flow]:
-            case = Case(flow=flow, at=given.at, **facts)
-            if given.at:
-                trial = attempt(place, case)
-                print(trial)
-                broken += [trial] if trial.violations else []
-                continue
-            tried, found = sweep_flow(place, case)
-            print(f"{flow}: {tried.total()} points tried, {len(found)} broke a law: {dict(tried)}", *found, sep="\n", flush=True)
-            broken += found
-    return 1 if broken else 0
+        case = Case(flow=given.flow, at=given.at, **facts)
+        trial = attempt(_place(stack, case), case)
+        print(trial)
+    return int(bool(trial.violations))
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ class FickleStore(MemoryStore):
 
     async def ahead(self):
         async with self._asked("ahead", ""):
-            return None
+            return
 
     async def read(self, key, version_id=""):
         if self._process.world.fault("flipped bit on read", Row.S3_CHECKSUM):

@@ -283,13 +283,15 @@ class Play:
             live = sqlite3.connect(self.it.url.removeprefix("sqlite:///"))
             copy.backup(live)
             live.close()
-            self.it.restart()
+            await self.restart()
 
     async def kill(self):
         where = self.r.choice([self.it.store.before, self.it.store.after])
         where[self.r.choice(["delete", "head", "put", "read", "hold", "extend"])].append(StorageUnavailable("killed"))
 
     async def restart(self):
+        if self.it.store.clockless:  # nobody could tell afterwards: whoever starts it looks at the clock
+            self.it.clock.set_to(self.it.clock.true)
         self.it.restart()
         await self._work()
 
@@ -319,7 +321,8 @@ class Play:
 
     async def poor(self):
         self.it.store.may_delete = self.r.random() < 0.8
-        self.it.store.later_works = self.r.choice([Later(), Later(retention=True, hold=True)])
+        if self.it.settings.storage.locks:
+            self.it.store.later_works = self.r.choice([Later(), Later(retention=True, hold=True)])
 
 
 async def play(url, seed, *, steps=STEPS):
@@ -328,7 +331,9 @@ async def play(url, seed, *, steps=STEPS):
     world = World(random=chance)
     mode = chance.choice(["", "governance", "compliance"])
     clock = TrueClock()
-    store = LockingStore(part_size=5 * 1024**2, clock=clock, abilities=NO_LOCKS if not mode else LockingStore().abilities)
+    store = LockingStore(part_size=5 * 1024**2, clock=clock)
+    if not mode:  # as a folder, or a poor compatible: all protection is the catalog's
+        store.abilities, store.later_works, store.clockless = NO_LOCKS, Later(), chance.random() < 0.5
     unlocked = chance.random() < 0.3
     sources = [source(delete=chance.choice([None, "24h", "24h", "30d"]), unlocked=unlocked)]
     limits = {"max_share": chance.choice([1.0, 1.0, 1.0, 0.3]), "max_count": chance.choice([500, 500, 2])}

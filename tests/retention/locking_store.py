@@ -25,7 +25,7 @@ class LockingStore(MemoryStore):
     """`ignores`: lock headers at creation are taken and not kept. `enforces`: off, locks are shown and mean nothing.
 
     `later_works`: what can be put on existing objects. `skew`: its clock is ahead of ours by so much. `may_delete`: off, this role
-    has no permission to.
+    has no permission to. `clockless`: it does not say what time it is.
     """
 
     def __init__(self, *args, abilities=STRICT, later=None, **rest):
@@ -36,6 +36,7 @@ class LockingStore(MemoryStore):
         self.shown = True
         self.later_works = Later(retention=True, hold=True) if later is None else later
         self.skew = timedelta(0)
+        self.clockless = False
         self.deletions = []
         self.extended = []
 
@@ -106,7 +107,7 @@ class LockingStore(MemoryStore):
             self._change(key, legal_hold=on)
 
     async def ahead(self):
-        return self.skew.total_seconds()
+        return None if self.clockless else self.skew.total_seconds()
 
     def _there(self, key, version_id):
         kept = self.objects.get(key)
