@@ -120,7 +120,7 @@ async def run_pump(app: App, stop: Stop) -> None:
     listed = asyncio.Event()
     listed.set()
     enough = cycle.Enough(catalog=app.catalog, health=app.health, clock=app.clock, sources=list(app.providers), listed=listed)
-    await app.pump().run(until=enough, stop=stop)
+    await app.pump().run(until=enough, stop=stop, patience=cycle.WAITED_IN_ALL)
 
 
 @click.command("backfill")

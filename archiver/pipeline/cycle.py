@@ -181,7 +181,10 @@ async def alongside(
     enough: Callable[[asyncio.Event], Callable[[], Awaitable[bool]]],
     stop: asyncio.Event,
 ) -> None:
-    """Runs listing jobs beside the pump; the pump goes on until they have ended and it is `enough`, or until `stop`."""
+    """Runs listing jobs beside the pump; the pump goes on until they have ended and it is `enough`, or until `stop`.
+
+    Raises CatalogUnavailable, also when what was done could not be saved for five minutes: a one-shot run has to end.
+    """
     listed = asyncio.Event()
 
     async def list_all() -> None:
@@ -196,7 +199,7 @@ async def alongside(
     try:
         async with asyncio.TaskGroup() as group:
             listing = group.create_task(list_all())
-            await pump.run(until=enough(listed), stop=stop)
+            await pump.run(until=enough(listed), stop=stop, patience=WAITED_IN_ALL)
             listing.cancel()  # only a stop leaves it unfinished
     except BaseExceptionGroup as failures:
         raise first_of(failures) from None

@@ -33,6 +33,7 @@ BATCH = 100  # outcomes saved in one transaction at most
 GATHER = 0.05  # seconds an outcome waits for company before it is saved, while others are under way
 AHEAD = 50  # entries claimed beyond the free places at most
 PATIENCE = 0.05  # seconds after a claim in which a few free places wait for more of them
+AT_THE_END = 20.0  # seconds that saving is tried for once a one-shot run was told to stop
 LONGEST_NAP = 5.0  # seconds between looks at the queue when nothing rings: other processes put work into it too
 
 
@@ -68,6 +69,8 @@ class Pump:
         self._gathering = False  # free places wait for more of them
         self._ended: asyncio.Queue[Outcome] = asyncio.Queue()
         self._unsaved = 0
+        self._patience: float | None = None
+        self._stop = asyncio.Event()
         self.bell = asyncio.Event()  # rung when there may be something to do
 
     @property
@@ -75,12 +78,20 @@ class Pump:
         """Whether anything is under way or not saved yet."""
         return bool(self._tasks) or bool(self._ready) or self._unsaved > 0
 
-    async def run(self, *, until: Callable[[], Awaitable[bool]] | None = None, stop: asyncio.Event | None = None) -> None:
+    async def run(
+        self,
+        *,
+        until: Callable[[], Awaitable[bool]] | None = None,
+        stop: asyncio.Event | None = None,
+        patience: float | None = None,
+    ) -> None:
         """Works until `stop` is set (then waits for what is under way) or until `until` says, when idle, that it is enough.
 
+        Raises CatalogUnavailable when nothing could be saved for `patience` seconds (None: tries for ever, as a daemon must).
         Cancelling it cancels what is under way; claims are then handed back by the caller.
         """
-        stop = stop or asyncio.Event()
+        stop = self._stop = stop or asyncio.Event()
+        self._patience = patience
         saver = asyncio.create_task(self._save_forever(), name="save outcomes")
         pulse = asyncio.create_task(self._heartbeat_forever(), name="renew leases")
         for task in (saver, pulse):
@@ -275,6 +286,8 @@ class Pump:
         """
         try:
             return await self._insist(batch)
+        except errors.CatalogUnavailable:
+            raise
         except Exception as error:
             if len(batch) > 1:
                 return [saved for outcome in batch for saved in await self._save([outcome])]
@@ -283,8 +296,11 @@ class Pump:
             return await self._insist([self._failed(entry, error)])
 
     async def _insist(self, batch: Sequence[Outcome]) -> list[Outcome]:
-        """Saves as often as it takes: an outcome dropped would be work done twice, an hour's outage many."""
-        attempt = 0
+        """Saves as often as it takes: an outcome dropped would be work done twice, an hour's outage many.
+
+        Raises CatalogUnavailable when patience is at its end.
+        """
+        attempt, began = 0, self._clock.monotonic()
         while True:
             try:
                 late = await self._catalog.save(batch)
@@ -292,11 +308,19 @@ class Pump:
             except errors.CatalogUnavailable as error:
                 attempt += 1
                 log.warning("catalog_unavailable", error=str(error), attempt=attempt)
+                if self._impatient(self._clock.monotonic() - began):
+                    raise
                 await self._clock.sleep(min(30.0, 2.0**attempt) * (0.5 + self._clock.chance() / 2))
         for outcome in late:
             entry = outcome.entry
             log.warning("outcome_too_late", source=entry.source, recording_id=entry.recording_id, result=outcome.event.value)
         return [outcome for outcome in batch if outcome not in late]
+
+    def _impatient(self, tried: float) -> bool:
+        """Whether `tried` seconds of trying to save are enough for a one-shot run, whose caller waits for an end."""
+        if self._patience is None:
+            return False
+        return tried > (min(self._patience, AT_THE_END) if self._stop.is_set() else self._patience)
 
     async def _heartbeat_forever(self) -> None:
         while True:
