@@ -19,6 +19,7 @@ from archiver.simulator import actions, body_actions, page_actions
 from archiver.simulator.behaviour import Behaviour
 from archiver.simulator.faults import Faults, Rule
 from tests.faults.arena import Arena, Store, steady_world
+from tests.faults.jobs import spread
 from tests.faults.kills import DATABASES, STORES, Servers, either, requests
 from tests.faults.reach import Reach, Row
 from tests.faults.zygote import Zygote
@@ -139,6 +140,12 @@ class Outcome:
     under_fire: float = 0.0
     violations: list[str] = field(default_factory=list)
 
+    def add(self, other):
+        """Takes in what another storm tried."""
+        self.under_fire = min(other.under_fire, self.under_fire) if self.recordings else other.under_fire
+        for name in ("recordings", "requests", "faults", "kills", "retried", "violations"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
     def __str__(self):
         tried = f"{self.recordings:,} recordings, {self.requests:,} requests, {self.faults:,} faults, {self.kills} kills"
         done = f"{self.under_fire:.0%} done under fire, {self.retried} lines of what was parked"
@@ -241,38 +248,16 @@ async def _retry(arena):
         return sum(b"/" in line for line in file.read().splitlines())
 
 
-async def campaign(seed, *, recordings, kills, pairs, folder, servers, reach, tell=print):
-    """Storms over several kinds of catalog and store; what they tried and found."""
-    total = Outcome()
-    for number, (database, store) in enumerate(pairs):
-        outcome = await storm(
-            folder / f"{database}-{store}",
-            seed + number,
-            recordings=recordings // len(pairs),
-            kills=kills // len(pairs),
-            database=database,
-            store=store,
-            servers=servers,
-            reach=reach,
-        )
-        tell(f"{database}, {store}: {outcome}", *outcome.violations)
-        for name in ("recordings", "requests", "faults", "kills", "retried", "violations"):
-            setattr(total, name, getattr(total, name) + getattr(outcome, name))
-        total.under_fire = min(outcome.under_fire, total.under_fire or 1.0)
-    return total
-
-
-async def _main(given):
+def _part(task):
+    """One pair of catalog and store, in a process of its own; what it tried, and what it reached."""
+    (database, store), seed, recordings, kills = task
     reach = Reach("chaos")
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(scratch("chaos", in_memory=True))
-        pairs = [(database, store) for database in given.database or DATABASES for store in given.store or STORES]
-        numbers = {"recordings": given.recordings, "kills": given.kills}
-        total = await campaign(given.seed, **numbers, pairs=pairs, folder=folder, servers=Servers(stack), reach=reach)
-    reach.save()
-    print(f"chaos: {total}", *total.violations, sep="\n")
-    print("not reached:", *reach.missing(set(ROWS.values())))
-    return 1 if total.violations else 0
+        where = {"database": database, "store": store, "servers": Servers(stack), "reach": reach}
+        outcome = asyncio.run(storm(folder / "storm", seed, recordings=recordings, kills=kills, **where))
+    print(f"{database}, {store}: {outcome}", flush=True)
+    return outcome, reach
 
 
 def main(words=None):
@@ -283,7 +268,19 @@ def main(words=None):
     parser.add_argument("--kills", type=int, default=500)
     parser.add_argument("--database", action="append", choices=DATABASES, help="may be repeated; both where not given")
     parser.add_argument("--store", action="append", choices=STORES, help="may be repeated; all where not given")
-    return asyncio.run(_main(parser.parse_args(words)))
+    parser.add_argument("--parts", type=int, default=1, help="storms over each pair of catalog and store, which share the work")
+    parser.add_argument("--jobs", type=int, help="storms at once; as many as there are cores")
+    given = parser.parse_args(words)
+    pairs = [(d, s) for d in given.database or DATABASES for s in given.store or STORES for _ in range(given.parts)]
+    share = (-(-given.recordings // len(pairs)), -(-given.kills // len(pairs)))
+    total, reach = Outcome(), Reach("chaos")
+    for outcome, reached in spread(_part, [(pair, given.seed + n, *share) for n, pair in enumerate(pairs)], jobs=given.jobs):
+        total.add(outcome)
+        reach.counts += reached.counts
+    reach.save()
+    missed = reach.missing(set(ROWS.values()))
+    print(*total.violations, *(["not reached:", *missed] if missed else []), f"chaos: {total}", sep="\n")
+    return 1 if total.violations else 0
 
 
 if __name__ == "__main__":

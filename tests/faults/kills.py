@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from archiver.domain.invariants import Violation
 from archiver.simulator.behaviour import Behaviour
 from tests.faults.arena import Arena, Store, migrated, steady_world
+from tests.faults.jobs import spread
+from tests.faults.reach import Reach, Row
 from tests.faults.zygote import Zygote
 from tests.testbed.localstack import localstack
 from tests.testbed.postgres import postgres
@@ -200,26 +202,16 @@ async def campaign(seed, kills, *, database, store, folder, servers, tally=None,
     return tally
 
 
-async def _campaigns(given):
-    total = Tally()
+def _part(task):
+    """One pair of catalog and store, in a process of its own."""
+    (database, store), seed, kills = task
+    tally = Tally()
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(scratch("kills", in_memory=True))
-        servers = Servers(stack)
-        pairs = [(d, s) for d in given.database or DATABASES for s in given.store or STORES]
-        for database, store in pairs:
-            share = Tally()
-            await campaign(
-                given.seed,
-                -(-given.kills // len(pairs)),
-                database=database,
-                store=store,
-                folder=folder,
-                servers=servers,
-                tally=share,
-            )
-            total.add(share)
-    print(total, *total.violations, sep="\n")
-    return 1 if total.violations else 0
+        where = {"database": database, "store": store, "folder": folder, "servers": Servers(stack), "tally": tally}
+        asyncio.run(campaign(seed, kills, tell=lambda *_: None, **where))
+    print(f"{database}, {store}: {tally}", flush=True)
+    return tally
 
 
 def main(words=None):
@@ -229,7 +221,17 @@ def main(words=None):
     parser.add_argument("--kills", type=int, default=500)
     parser.add_argument("--database", action="append", choices=DATABASES, help="may be repeated; both where not given")
     parser.add_argument("--store", action="append", choices=STORES, help="may be repeated; all where not given")
-    return asyncio.run(_campaigns(parser.parse_args(words)))
+    parser.add_argument("--jobs", type=int, help="pairs of catalog and store at once; as many as there are cores")
+    given = parser.parse_args(words)
+    pairs = [(database, store) for database in given.database or DATABASES for store in given.store or STORES]
+    total, reach = Tally(), Reach("kills")
+    for tally in spread(_part, [(pair, given.seed, -(-given.kills // len(pairs))) for pair in pairs], jobs=given.jobs):
+        total.add(tally)
+    reach.hit(Row.KILL, total.kills)
+    reach.hit(Row.SIGTERM, total.asked)
+    reach.save()
+    print(*total.violations, total, sep="\n")
+    return 1 if total.violations else 0
 
 
 if __name__ == "__main__":
