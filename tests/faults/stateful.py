@@ -100,7 +100,7 @@ class CatalogMachine(RuleBasedStateMachine):
     def is_gone(self, recording_id, looks, who):
         self.reach.hit(Row.VANISHES)
         expected = self.model.gone(recording_id, looks)
-        assert self.run(self.catalogs[who].record_gone(SOURCE, recording_id, looks=looks)) is expected
+        assert bool(self.run(self.catalogs[who].record_gone(SOURCE, recording_id, looks=looks))) is expected
 
     # -- work
 

@@ -81,7 +81,7 @@ def run(new_catalog, campaign, *, examples, steps):
 
 
 def test_the_catalog_on_sqlite_equals_the_model_after_every_step(on_sqlite):
-    assert run(on_sqlite, "stateful, SQLite", examples=40, steps=40) > 400
+    assert run(on_sqlite, "stateful, SQLite", examples=80, steps=60) > 800
 
 
 @pytest.mark.faults

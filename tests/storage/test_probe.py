@@ -176,7 +176,7 @@ async def test_a_clock_that_differs_by_more_than_a_minute_is_told():
             store = poor(here)
             found = await store.probe()
             assert any("clock" in note for note in found.notes) == told
-            assert store.clock_offset == pytest.approx(ahead.total_seconds(), abs=2)
+            assert store.clock_offset == pytest.approx(ahead.total_seconds(), abs=20)
             await store.aclose()
 
 
