@@ -142,7 +142,7 @@ class Discovery:
                 return
             if walk is not None:
                 walks.append(walk)
-        complete = not windows.walk_again(walks, confirmed=confirmed)
+        complete = not windows.walk_again(walks, confirmed=confirmed) and not nothing_usable(walks[-1])
         ids = frozenset().union(*(walk.ids for walk in walks))
         problem = "" if complete else _incomplete(listing, window, walks)
         result = PassResult(
@@ -283,9 +283,16 @@ def mostly_gone(*, missing: int, known: int) -> str | None:
     return f"the list misses {missing} of {known} recordings that ended in it; nothing is marked for that alone"
 
 
+def nothing_usable(walk: Walk) -> bool:
+    """Whether every row of a list was refused, and more than a few: then it is not the rows that are odd, it is the list."""
+    return not walk.ids and walk.rejected > FEW
+
+
 def _incomplete(listing: Listing, window: Window | None, walks: Sequence[Walk]) -> str:
     last = walks[-1]
     where = f"{listing.name} {window or ''}".strip()
+    if nothing_usable(last):
+        return f"{where}: every one of {last.rejected} listed rows was refused, they are kept in quarantine"
     if not windows.covers_total(last):
         return f"{where}: the provider announces {last.total}, its pages list {len(last.ids) + last.rejected}"
     return f"{where}: after {len(walks)} walks the pages still brought something new"
