@@ -61,3 +61,29 @@ def test_the_command_that_a_failing_point_prints_is_one_that_runs(capsys):
 @pytest.mark.parametrize(("database", "store"), [("sqlite", "file"), ("postgresql", "memory")])
 def test_every_instant_of_every_flow(database, store, lose):
     assert main(["all", "--database", database, "--store", store, "--pairs", "1000", *lose]) == 0
+
+
+async def _nothing(*_given, **_options):
+    return None
+
+
+def _broken_laws(place, flow, count=6):
+    """What a few kills in the middle of a flow find."""
+    cases = cases_of(place, Case(flow=flow))
+    middle = cases[len(cases) // 3 :: max(1, len(cases) // (2 * count))]
+    return {line.split(":")[0].strip() for text in swept(place, middle[:count]).broken for line in text.splitlines()[2:]}
+
+
+def test_the_sweep_notices_a_program_that_does_not_free_what_its_dead_held(place, monkeypatch):
+    monkeypatch.setattr("archiver.catalog.leases.bury", _nothing)
+    assert "G12 restart" in _broken_laws(place, "small")
+
+
+def test_the_sweep_notices_a_program_that_takes_no_upload_up_again(place, monkeypatch):
+    monkeypatch.setattr("archiver.pipeline.multipart.Multipart.take_up", _nothing)
+    assert _broken_laws(place, "multipart") & {"refetched", "I18 upload", "I18 named"}
+
+
+def test_the_sweep_notices_a_program_that_adopts_nothing_it_wrote_before(place, monkeypatch):
+    monkeypatch.setattr("archiver.pipeline.transfer.Transfer._adopted", _nothing)
+    assert _broken_laws(place, "small", count=20)
