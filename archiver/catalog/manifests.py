@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 C, R, M = recordings.c, renditions.c, manifests.c
 LEFT_OUT = ("id", "manifest", "looked_at")  # the catalog's own affairs; looked_at changes at every look at an open recording
 COLUMNS = tuple(column.name for column in recordings.c if column.name not in LEFT_OUT)
-INSTANTS = frozenset(column.name for column in recordings.c if isinstance(column.type, Instant))
+INSTANTS = frozenset(name for name in COLUMNS if isinstance(recordings.c[name].type, Instant))
 # Raw JSON goes as the text it is: evidence that nobody reformats, numbers that JSON readers would round included.
 _FACTS = sa.select(C.id, *(sa.type_coerce(C.raw, sa.Text).label("raw") if name == "raw" else C[name] for name in COLUMNS))
 
@@ -99,7 +99,12 @@ async def _facts(conn: AsyncConnection, query: sa.Select[Any]) -> list[Facts]:
 
 def _columns(row: Any) -> dict[str, Any]:
     values = {name: getattr(row, name) for name in COLUMNS}
-    return {name: instant(value) if name in INSTANTS and value else value for name, value in values.items()}
+    for name in INSTANTS:
+        if values[name]:
+            values[name] = instant(values[name])
+    if values["duration"] is not None and values["duration"].is_integer():
+        values["duration"] = int(values["duration"])  # as canonical JSON writes it, and a seventh of the work
+    return values
 
 
 async def _known(tx: Tx, number: int) -> bool:

@@ -15,8 +15,8 @@ _encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", 
 def canonical(value: Any) -> bytes:
     """The canonical form. What JSON cannot carry exactly (huge numbers, infinities, half characters) becomes its text.
 
-    Python's own encoder writes the same bytes in a seventh of the time wherever no number has a fraction and no name of a field
-    is foreign; a million lines of history are checked within a minute because of it.
+    Python's own encoder writes the same bytes in a seventh of the time where numbers are of ordinary size and no name of a field is
+    foreign; a million lines of history are checked within a minute because of it.
     """
     if _plain(value):
         try:
@@ -27,7 +27,7 @@ def canonical(value: Any) -> bytes:
 
 
 def _plain(value: Any) -> bool:
-    """Whether Python's encoder is canonical here: fractions are written otherwise, and names sort by UTF-16."""
+    """Whether Python's encoder is canonical here: it has another exponent, writes 1.0, and names sort by UTF-16."""
     kind = type(value)
     if kind is dict:
         for name, item in value.items():
@@ -38,6 +38,8 @@ def _plain(value: Any) -> bool:
         return all(map(_plain, value))
     if kind is int:
         return bool(-_LARGEST <= value <= _LARGEST)
+    if kind is float:
+        return 1e-4 <= abs(value) < _LARGEST and not value.is_integer()
     return kind is str or value is None or kind is bool
 
 
