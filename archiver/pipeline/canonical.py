@@ -15,8 +15,8 @@ _encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", 
 def canonical(value: Any) -> bytes:
     """The canonical form. What JSON cannot carry exactly (huge numbers, infinities, half characters) becomes its text.
 
-    Python's own encoder writes the same bytes in a seventh of the time where numbers are of ordinary size and no name of a field is
-    foreign; a million lines of history are checked within a minute because of it.
+    Python's own encoder writes the same bytes in a seventh of the time where numbers are of ordinary size and no field has a
+    foreign name; a million lines of history are checked within a minute because of it.
     """
     if _plain(value):
         try:
