@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from archiver.config.rules import covered
 from archiver.domain.plan import ReleaseRule
 from archiver.domain.retention import Policy, evidence_lock
 from archiver.pipeline.locking import Locking
@@ -47,7 +48,10 @@ def lock_mode(settings: Settings) -> str:
 def lock_for_evidence(settings: Settings, now: datetime) -> Lock | None:
     """The lock of a piece of history, a certificate or a statement written at `now`; None where locks are off."""
     mode = lock_mode(settings)
-    return evidence_lock(policies(settings), mode=mode, now=now) if mode else None
+    # By source and not by policy: `compliance` refuses a source of which anything might be kept for ever, and must not lock
+    # the history of one that is covered for a hundred years.
+    for_ever = not all(covered(source, settings.policies) for source in settings.sources)
+    return evidence_lock(policies(settings), mode=mode, now=now, for_ever=for_ever) if mode else None
 
 
 def locking(settings: Settings, storage: Storage, clock: Clock) -> Locking:

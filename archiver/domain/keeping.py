@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Erasing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
-    """What an object under `_erasure/` says: who was forgotten, on whose request, and what was deleted. No names."""
+    """What an object under `_erasure/` says: which recording was forgotten, on whose request, and when. No names."""
 
     key: str
     source: str
@@ -100,7 +100,6 @@ class Certificate:
     requested_at: datetime
     requested_by: str
     executed_at: datetime
-    data: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Keeping(Protocol):

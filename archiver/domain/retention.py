@@ -63,6 +63,11 @@ class Policy:
     match: Mapping[str, str] = field(default_factory=dict)
     years: int = 0
     rest: timedelta = timedelta(0)
+    _fingerprint: str = field(default="", init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Made once: a plan asks for it with every rendition."""
+        object.__setattr__(self, "_fingerprint", hashlib.sha256(canonical(self.document())).hexdigest())
 
     def document(self) -> dict[str, Any]:
         """What decisions are made by, as the catalog keeps it."""
@@ -70,7 +75,7 @@ class Policy:
 
     def fingerprint(self) -> str:
         """SHA-256 (hex) of the document; a policy that was changed under its old name is another one."""
-        return hashlib.sha256(canonical(self.document())).hexdigest()
+        return self._fingerprint
 
     def applies(self, subject: Subject) -> bool:
         """Whether every pattern fits; `room` and `participant` mean the provider's id or the name."""
@@ -165,13 +170,13 @@ def birth_lock(kept: Retention, subject: Subject, *, mode: str, now: datetime) -
     return Lock(mode=mode, retain_until=until), why
 
 
-def evidence_lock(policies: Sequence[Policy], *, mode: str, now: datetime) -> Lock:
+def evidence_lock(policies: Sequence[Policy], *, mode: str, now: datetime, for_ever: bool = False) -> Lock:
     """The lock of what is evidence about recordings (history, certificates): as long as anything archived now may be kept.
 
-    Where no policy matches everything, something may be kept for ever, and its history with it.
+    `for_ever` says that something may come that no policy matches; its history is then kept with it.
     """
     ends = [add_period(now, years=policy.years, rest=policy.rest) for policy in policies]
-    if not any(set(policy.match.values()) <= {"*"} for policy in policies):
+    if for_ever:
         ends.append(add_period(now, years=FOR_EVER, rest=timedelta(0)))
     until = max([*ends, whole_second(now + SHORTEST_LOCK)])
     return Lock(mode=mode, retain_until=min(until, whole_second(now + LONGEST_LOCK)))

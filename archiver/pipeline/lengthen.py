@@ -48,6 +48,8 @@ class Lengthening:
     async def run(self, now: datetime) -> Grown:
         """Lengthens whatever is kept for less than its policy says by now; raises StorageUnavailable, CatalogUnavailable."""
         grown = Grown()
+        if not self._policies and not self._mode:
+            return grown  # nothing can ask for anything
         async for portion in self._keeping.candidates():
             wanted = [longer for one in portion if (longer := self._longer(one, now)) is not None]
             if self._mode:

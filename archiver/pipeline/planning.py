@@ -80,6 +80,8 @@ async def make(
 async def due(keeping: Keeping, rules: Rules, *, now: datetime) -> Work:
     """What a run at `now` has to do: the same decisions as a plan's, of which only those are kept that ask for something."""
     work = Work()
+    if not rules.policies and not rules.releases and not await keeping.erasures():
+        return work  # nothing can be over
     async for portion in keeping.candidates():
         for one in portion:
             work.take(one, rules.decide(one, now))

@@ -310,7 +310,10 @@ class Play:
         media = self.it.media()
         if media:
             key = self.r.choice(media)
-            self.it.store.objects[key].body[-1] ^= 1
+            if self.r.random() < 0.5:
+                self.it.store.objects[key].body[-1] ^= 1
+            else:
+                self.it.store._change(key, lock_mode="", retain_until=None)
 
     async def erase(self):
         known = sorted(self.w.recordings)

@@ -20,6 +20,8 @@ from archiver.domain.retention import (
     lock_problem,
     retention,
 )
+from archiver.policies import lock_for_evidence
+from tests.retention.archive import configured, policy
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 instants = st.datetimes(datetime(1990, 1, 1), datetime(2150, 1, 1), timezones=st.just(UTC))
@@ -179,9 +181,18 @@ def test_evidence_is_locked_as_long_as_anything_archived_now_may_be_kept():
 
 
 def test_evidence_about_what_is_kept_for_ever_is_locked_as_long_as_that():
-    some = [Policy(name="a", keep="1y", years=1, match={"source": "a*"})]
-    for policies in ([], some):
-        assert evidence_lock(policies, mode="governance", now=NOON).retain_until > NOON + timedelta(days=90 * 365)
+    found = evidence_lock([Policy(name="a", keep="1y", years=1)], mode="governance", now=NOON, for_ever=True)
+    assert found.retain_until > NOON + timedelta(days=90 * 365)
+
+
+@pytest.mark.parametrize(
+    ("match", "years"), [({"source": "rooms"}, 1), ({"source": "rooms", "room": "*"}, 1), ({"room": "b*"}, 100)]
+)
+def test_history_is_locked_for_ever_only_where_a_source_has_no_policy_for_everything(match, years):
+    """Otherwise a bucket under compliance could not be emptied for a hundred years, because policies name their sources."""
+    settings = configured(policies=[policy("a", "1y", **match)], mode="governance")
+    assert (lock_for_evidence(settings, NOON).retain_until - NOON).days == pytest.approx(365.25 * years, abs=30)
+    assert lock_for_evidence(configured(policies=settings.policies), NOON) is None
 
 
 UNTIL = datetime(2030, 1, 1, tzinfo=UTC)
