@@ -252,7 +252,14 @@ async def test_status_reads_no_table_from_end_to_end_but_the_small_ones(lite):
     assert "LIMIT" in ledger_query
 
 
-SMALL = ("SCAN workers", "SCAN leases", "SCAN sources", "SCAN holds", "SCAN CONSTANT ROW", "SCAN (subquery")  # a row for each process, source or case, or what was just read
+SMALL = (
+    "SCAN workers",
+    "SCAN leases",
+    "SCAN sources",
+    "SCAN holds",
+    "SCAN CONSTANT ROW",
+    "SCAN (subquery",
+)  # a row for each process, source or case, or what was just read
 
 
 async def test_claims_outcomes_pages_and_polls_read_no_table_from_end_to_end(lite):
