@@ -27,6 +27,7 @@ class SqlCatalog:
         self.database = database
         self.worker = worker
         self._turns = itertools.count()
+        self._prints = recordings.Prints()
         self._held: set[int] = set()  # the entries whose claim we know of: only those are renewed
 
     async def enter(self) -> int:
@@ -56,11 +57,13 @@ class SqlCatalog:
         rejected: Sequence[Rejected] = (),
         priority: int = PRIORITY_LIVE,
     ) -> Added:
+        prints = self._prints.of(listed)
+
         async def unit(tx: Tx) -> Added:
             if rejected:
                 await recordings.quarantine_rows(tx, source, rejected)
             wanted = await erasures.without_erased(tx.conn, source, listed)
-            added = await recordings.add_page(tx, self.worker.name, source, kind, wanted, priority)
+            added = await recordings.add_page(tx, self.worker.name, source, kind, wanted, priority, prints)
             await holds.arrivals(tx, self.worker.name, source, added.ids)
             return replace(added, ids=frozenset(item.recording_id for item in listed))
 

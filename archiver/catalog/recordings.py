@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from archiver.catalog.database import Tx
 
+PAGES_KNOWN = 32  # of all sources together
+
 _PLAIN = (
     "status_raw",
     "started_at",
@@ -68,7 +70,26 @@ def facts(listed: Listed) -> dict[str, Any]:
     return row
 
 
-async def add_page(tx: Tx, actor: str, source: str, kind: str, listed: Sequence[Listed], priority: int) -> Added:
+class Prints:
+    """The fingerprints of pages listed lately: a provider hands out the very same page while nothing on it changes."""
+
+    def __init__(self) -> None:
+        self._kept: dict[int, tuple[Sequence[Listed], dict[str, str]]] = {}
+
+    def of(self, listed: Sequence[Listed]) -> dict[str, str]:
+        """The fingerprints known of a page, by recording; to be filled by whoever makes one."""
+        page, prints = self._kept.pop(id(listed), (None, {}))
+        if page is not listed:
+            prints = {}
+        self._kept[id(listed)] = (listed, prints)
+        while len(self._kept) > PAGES_KNOWN:
+            del self._kept[next(iter(self._kept))]
+        return prints
+
+
+async def add_page(
+    tx: Tx, actor: str, source: str, kind: str, listed: Sequence[Listed], priority: int, prints: dict[str, str]
+) -> Added:
     """Stores new and changed recordings of a page; unchanged ones cost one read for all of them and no write.
 
     A row listed twice counts once, the later one. What is listed as deleted while we knew it alive is left alone here: deletion
@@ -82,7 +103,10 @@ async def add_page(tx: Tx, actor: str, source: str, kind: str, listed: Sequence[
         item = page[key]
         if item.status is ProviderStatus.DELETED:
             continue
+        if prints.get(key) == row.fingerprint and not row.gone_looks and row.status == item.status.value:
+            continue
         values = facts(item)
+        prints[key] = values["fingerprint"]
         if values["fingerprint"] != row.fingerprint or row.gone_looks or row.status != item.status.value:
             had_content = bool(row.content) or row.status == ProviderStatus.FAILED.value
             other = had_content and bool(values["content"]) and values["content"] != row.content
@@ -98,11 +122,15 @@ async def add_page(tx: Tx, actor: str, source: str, kind: str, listed: Sequence[
     return Added(new=len(fresh), changed=len(changed), ids=frozenset(page), lost=lost)
 
 
+_c = recordings.c
+_KNOWN = sa.select(_c.id, _c.recording_id, _c.fingerprint, _c.content, _c.status, _c.gone_looks, _c.room_id, _c.room_name).where(
+    _c.source == sa.bindparam("of_source"), _c.recording_id.in_(sa.bindparam("ids", expanding=True))
+)
+
+
 async def _known(tx: Tx, source: str, ids: Collection[str]) -> dict[str, Any]:
-    c = recordings.c
-    needed = (c.id, c.recording_id, c.fingerprint, c.content, c.status, c.gone_looks, c.room_id, c.room_name)
-    query = sa.select(*needed).where(c.source == source, c.recording_id.in_(list(ids)))
-    return {row.recording_id: row for row in (await tx.conn.execute(query)).all()}
+    found = await tx.conn.execute(_KNOWN, {"of_source": source, "ids": list(ids)})
+    return {row.recording_id: row for row in found.all()}
 
 
 async def _insert(tx: Tx, actor: str, source: str, kind: str, fresh: Sequence[Listed], priority: int) -> None:

@@ -101,9 +101,14 @@ class Api:
         self._session: aiohttp.ClientSession | None = None
         self.gate = Gate(options.name, clock)
 
-    async def get(self, path: str, query: Sequence[tuple[str, str]] | str = ()) -> Any:
-        """The JSON of a 200. `query` as pairs, or as a string that the provider itself made."""
-        return (await self._request("GET", path, query, accept=frozenset({200}))).payload
+    async def get(
+        self, path: str, query: Sequence[tuple[str, str]] | str = (), *, read: Callable[[bytes], Any] = bodies.decode
+    ) -> Any:
+        """The JSON of a 200. `query` as pairs, or as a string that the provider itself made.
+
+        `read` makes of the body what is returned, or NotJson.
+        """
+        return (await self._request("GET", path, query, accept=frozenset({200}), read=read)).payload
 
     async def delete(self, path: str) -> int:
         """Deletes one resource; returns 200, 204 or, where it is gone already, 404 or 410."""
@@ -128,13 +133,20 @@ class Api:
         return found, URL(f"{self.origin}{path}{'?' if text else ''}{text}", encoded=True)
 
     async def _request(
-        self, method: str, path: str, query: Sequence[tuple[str, str]] | str, *, accept: frozenset[int], stream: bool = False
+        self,
+        method: str,
+        path: str,
+        query: Sequence[tuple[str, str]] | str,
+        *,
+        accept: frozenset[int],
+        stream: bool = False,
+        read: Callable[[bytes], Any] = bodies.decode,
     ) -> Reply:
         found, url = self._url(method, path, query)
         limited = failed = 0
         while True:
             entered_at = await self.gate.enter()
-            outcome = await self._once(found, url, accept, entered_at, stream=stream)
+            outcome = await self._once(found, url, accept, entered_at, stream=stream, read=read)
             if isinstance(outcome, Reply):
                 return outcome
             if isinstance(outcome, RateLimited):
@@ -153,7 +165,14 @@ class Api:
                 raise outcome
 
     async def _once(
-        self, found: Route, url: URL, accept: frozenset[int], entered_at: float, *, stream: bool
+        self,
+        found: Route,
+        url: URL,
+        accept: frozenset[int],
+        entered_at: float,
+        *,
+        stream: bool,
+        read: Callable[[bytes], Any],
     ) -> Reply | ProviderError:
         """One request and its answer. Errors are returned and not raised, so that no foreign error becomes their context."""
         what = f"{self._source}: {found.method} {url.path}"
@@ -177,14 +196,14 @@ class Api:
             body = await bodies.read(response, seconds=CALL_SECONDS)
         if isinstance(body, ProviderError):
             return type(body)(f"{what}: {body}")
-        return self._judge(found, response, body, accept, entered_at)
+        payload = read(body) if response.status in accept else bodies.decode(body)
+        return self._judge(found, response, payload, accept, entered_at)
 
     def _judge(
-        self, found: Route, response: aiohttp.ClientResponse, body: bytes, accept: frozenset[int], entered_at: float
+        self, found: Route, response: aiohttp.ClientResponse, payload: Any, accept: frozenset[int], entered_at: float
     ) -> Reply | ProviderError:
         what = f"{self._source}: {found.method} {response.url.path}"
         status = response.status
-        payload = bodies.decode(body)
         if status in accept:
             self.gate.succeeded()
             if status == 200 and found.method == "GET" and isinstance(payload, bodies.NotJson):

@@ -13,6 +13,7 @@ from archiver.providers.bodies import Repeated, scalar
 from archiver.providers.http import Api
 from archiver.providers.links import LinkCache
 from archiver.providers.media import MediaClient, Opened
+from archiver.providers.pages import Kept, Pages
 from archiver.providers.progress import Progress
 from archiver.providers.rows import RowRefused, read_rows
 
@@ -59,6 +60,7 @@ class Telnyx:
         self._links = links
         self._clock = clock
         self._remembered = LinkCache()
+        self._pages = Pages()
         self.media = MediaClient(options, hosts=MEDIA_HOSTS, clock=clock, resolver=resolver)
         self.api = Api(
             options,
@@ -75,9 +77,13 @@ class Telnyx:
         """Walks the list by page number, numbering the pages as they come."""
 
         async def fetch(number: int) -> Page:
-            asked = [*query, ("page[number]", str(number)), ("page[size]", str(PAGE_SIZE))]
-            payload = await self.api.get(self._path, asked)
+            asked = (*query, ("page[number]", str(number)), ("page[size]", str(PAGE_SIZE)))
+            reading = self._pages.reading(asked)
+            payload = await self.api.get(self._path, asked, read=reading)
+            if isinstance(payload, Kept):  # its links are as good as unread: hardly anything on it can still be due
+                return payload.page
             page = parse_page(payload, requested=number, read=self._read)
+            self._pages.keep(reading, Kept(page))
             for row in payload["data"]:
                 self._remember(row)
             return page

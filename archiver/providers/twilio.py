@@ -10,6 +10,7 @@ from archiver.domain.errors import ConfigurationError, ContractBroken
 from archiver.domain.recording import Page
 from archiver.providers.bodies import Repeated, scalar
 from archiver.providers.http import same_origin_query
+from archiver.providers.pages import Kept, Pages
 from archiver.providers.progress import Progress
 from archiver.providers.rows import read_rows
 
@@ -40,7 +41,7 @@ def authorization(options: SourceOptions) -> str:
 
 
 async def pages(
-    api: Api, source: str, path: str, query: Sequence[tuple[str, str]], *, key: str, read: Callable[[Any], Listed]
+    api: Api, source: str, path: str, query: Sequence[tuple[str, str]], *, key: str, read: Callable[[Any], Listed], kept: Pages
 ) -> AsyncGenerator[Page, None]:
     """Walks a list from page to page by `meta.next_page_url`, which is followed only on the API's origin and the same path.
 
@@ -51,13 +52,18 @@ async def pages(
     asked: Sequence[tuple[str, str]] | str = query
     followed: set[str] = set()
     while True:
-        payload = await api.get(path, asked)
-        page = replace(parse_page(payload, key=key, read=read), number=progress.pages + 1)
+        reading = kept.reading(asked if isinstance(asked, str) else tuple(asked))
+        found = await api.get(path, asked, read=reading)
+        if not isinstance(found, Kept):
+            page = parse_page(found, key=key, read=read)
+            found = Kept(page, "" if page.last else found["meta"]["next_page_url"])
+            kept.keep(reading, found)
+        page = replace(found.page, number=progress.pages + 1)
         progress.check(page)
         yield page
         if page.last:
             return
-        asked = same_origin_query(api.origin, payload["meta"]["next_page_url"], path)
+        asked = same_origin_query(api.origin, found.following, path)
         if asked in followed:
             raise ContractBroken(f"{source}: page {progress.pages} links to a page that was read before")
         followed.add(asked)

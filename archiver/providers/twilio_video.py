@@ -13,6 +13,7 @@ from archiver.domain.recording import Listed, ProviderStatus, Room
 from archiver.providers import twilio, witness
 from archiver.providers.http import LIST, Api, route
 from archiver.providers.media import MediaClient
+from archiver.providers.pages import Pages
 from archiver.providers.rows import Row, RowRefused
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class TwilioVideo:
     ) -> None:
         self.source = options.name
         self._clock = clock
+        self._pages = Pages()
         self._media = MediaClient(options, hosts=twilio.MEDIA_HOSTS, clock=clock, resolver=resolver)
         self._api = Api(
             options,
@@ -90,7 +92,8 @@ class TwilioVideo:
 
     def pages(self, listing: Listing, window: Window | None, *, backward: bool = False) -> AsyncIterator[Page]:
         del backward  # lists are walked by opaque tokens, forward only
-        return twilio.pages(self._api, self.source, _PATH, query(listing, window), key="recordings", read=self._read)
+        asked = query(listing, window)
+        return twilio.pages(self._api, self.source, _PATH, asked, key="recordings", read=self._read, kept=self._pages)
 
     async def get(self, ref: RecordingRef) -> Listed:
         payload = await self._api.get(f"{_PATH}/{ref.recording_id}")
