@@ -70,10 +70,10 @@ async def unsealed(conn: AsyncConnection) -> Unsealed:
     last = (await conn.execute(sa.select(sa.func.max(S.last_seq)))).scalar() or 0
     count, since = 0, []
     for waiting, order in ((L.seq.is_(None), L.id), (L.seq > last, L.seq)):
-        found = (await conn.execute(sa.select(sa.func.count()).select_from(ledger).where(waiting))).scalar_one()
-        if found:
-            count += found
-            since.append((await conn.execute(sa.select(L.at).where(waiting).order_by(order).limit(1))).scalar_one())
+        first = (await conn.execute(sa.select(L.at).where(waiting).order_by(order).limit(1))).scalar()
+        if first is not None:
+            since.append(first)
+            count += (await conn.execute(sa.select(sa.func.count()).select_from(ledger).where(waiting))).scalar_one()
     return Unsealed(count=count, since=min(since, default=None))
 
 

@@ -11,6 +11,7 @@ from archiver.catalog.history import Change, record
 from archiver.catalog.ledger import SqlHistory
 from archiver.catalog.manifests import SqlFacts
 from archiver.catalog.tables import ledger
+from archiver.domain.errors import CatalogUnavailable, StorageUnavailable
 from archiver.pipeline.audit import Audit, audit
 from archiver.pipeline.seal import Sealer, SealRun
 from archiver.storage.filesystem import Filesystem
@@ -98,3 +99,29 @@ class Vault:
 
 def sha256(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
+
+
+class Failing:
+    """Does what the inner one does, and fails at the `at`-th call of anything named, before or after doing it."""
+
+    def __init__(self, inner, names, *, at, after):
+        self._inner, self._names, self._left, self._after = inner, names, at, after
+        self.failed = False
+
+    def __getattr__(self, name):
+        found = getattr(self._inner, name)
+        if name not in self._names:
+            return found
+
+        async def call(*args, **options):
+            self._left -= 1
+            if self._left == 0 and not self._after:
+                self.failed = True
+                raise CatalogUnavailable("the line was cut")
+            result = await found(*args, **options)
+            if self._left == 0:
+                self.failed = True
+                raise StorageUnavailable("the answer was lost")
+            return result
+
+        return call
