@@ -156,7 +156,8 @@ class Play:
         self.it = world.it
         self.r = world.random
         self.run = 0
-        self.what = (*ALWAYS, *" ".join(self.r.sample(TROUBLE, KINDS)).split())
+        kinds = [*self.r.sample(TROUBLE, KINDS), *(["clock clock clock"] if self.it.store.clockless else [])]
+        self.what = (*ALWAYS, *" ".join(kinds).split())
         plain = self.it.provider.delete
 
         async def delete(ref):
@@ -345,6 +346,10 @@ async def play(url, seed, *, steps=STEPS):
         world.it = it
         playing = Play(world)
         await playing.bring()
+        if "restore" in playing.what:  # else most restored catalogs would have forgotten nothing that matters
+            await playing.backup()
+            await playing.hold()
+            await seal_before_end(it.app, wait=True)
         for _ in range(steps):
             await playing.step()
             if world.problems:
