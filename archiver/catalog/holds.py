@@ -163,8 +163,8 @@ async def arrivals(tx: Tx, actor: str, source: str, ids: Collection[str]) -> int
     """Holds what has just been listed, or has changed: whatever matches a hold with --future, and renditions that a held
     recording did not have before. Costs one small read where no hold is in force.
     """
-    inside = [C.source == source, C.recording_id.in_(list(ids))]
-    return await _hold_more(tx, actor, await in_force(tx.conn), inside) if ids else 0
+    cases = await in_force(tx.conn) if ids else ()
+    return await _hold_more(tx, actor, cases, [C.source == source, C.recording_id.in_(list(ids))]) if cases else 0
 
 
 async def arrivals_in(tx: Tx, actor: str, source: str, room_ids: Collection[str]) -> int:
