@@ -13,7 +13,13 @@ LINK = "https://s3.amazonaws.com/b/r1.webm?X-Amz-Date=20260101T000000Z&X-Amz-Sig
 
 
 def listed(**facts):
-    given = {"recording_id": "r1", "status": ProviderStatus.COMPLETED, "status_raw": "completed", "renditions": ("media",), "raw": {}}
+    given = {
+        "recording_id": "r1",
+        "status": ProviderStatus.COMPLETED,
+        "status_raw": "completed",
+        "renditions": ("media",),
+        "raw": {},
+    }
     return Listed(**(given | facts))
 
 
