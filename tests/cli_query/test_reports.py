@@ -258,6 +258,7 @@ SMALL = (
     "SCAN sources",
     "SCAN holds",
     "SCAN CONSTANT ROW",
+    "SCAN json_each",  # a statement's own parameter
     "SCAN (subquery",
 )  # a row for each process, source or case, or what was just read
 

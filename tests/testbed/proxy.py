@@ -21,6 +21,7 @@ from tests.testbed.link import PIECE, Link
 from tests.testbed.rules import Flow, Rule, Rules
 
 # A sender must feel a slow way out. Left alone, the kernel would swallow 6 MB first.
+_TURNS = 5  # of the loop
 _RECEIVE_BUFFER = 256 * 1024
 
 
@@ -123,12 +124,14 @@ class Proxy:
 
     async def _end(self) -> None:
         self._stop_listening()
-        tasks = list(self._links)
-        self.cut_all()
         self._rules.clear()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for _ in range(_TURNS):  # what the kernel had accepted already becomes a connection only now, and closing takes a turn
+            tasks = list(self._links)
+            self.cut_all()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.sleep(0)
         if self._broken:
             raise ExceptionGroup("connections that the proxy itself broke", self._broken)
 
