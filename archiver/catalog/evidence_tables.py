@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from archiver.catalog.tables import Big, Instant, Json, metadata, text_column
+from archiver.catalog.tables import Big, Diagnostic, Instant, Json, metadata, text_column
 
 # Sealed pieces of the history: one object in the archive each, chained by the SHA-256 of the piece before.
 segments = sa.Table(
@@ -19,6 +19,7 @@ segments = sa.Table(
     sa.Column("key", sa.Text, nullable=False),
     text_column("version_id"),
     sa.Column("sealed_at", Instant, nullable=False),
+    sa.Column("locked_until", Instant),  # as the store showed it last; null where nobody looked yet
 )
 
 # Facts of recordings, written to the archive in batches so that a lost catalog can be rebuilt. Names and raw JSON are in these
@@ -101,6 +102,20 @@ attestations = sa.Table(
     sa.Column("key", sa.Text, nullable=False),
     text_column("version_id"),
     sa.Column("created_at", Instant, nullable=False),
+    sa.Column("locked_until", Instant),
+)
+
+# What fixity found wrong with an object and nobody has mended yet. A current object that is gone or not the same is told by its
+# rendition's state instead; without a rendition it is a piece of evidence.
+findings = sa.Table(
+    "findings",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("version_id", sa.Text, primary_key=True, server_default=""),
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("rendition_pk", Big, sa.ForeignKey("renditions.id"), index=True),
+    text_column("says", Diagnostic),
+    sa.Column("found_at", Instant, nullable=False),
 )
 
 # Small facts that the program remembers between runs: the last lock canary, a rebuild, the last fixity run.

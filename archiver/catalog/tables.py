@@ -216,6 +216,8 @@ superseded = sa.Table(
     text_column("token"),
     sa.Column("archived_at", Instant),
     sa.Column("superseded_at", Instant, nullable=False),
+    sa.Column("checked_at", Instant),
+    sa.Column("damaged", sa.Boolean, nullable=False, server_default=sa.false()),  # what repair replaced: known not to be whole
 )
 
 ledger = sa.Table(
