@@ -20,6 +20,7 @@ from archiver.pipeline.canary import sing
 from archiver.pipeline.clocks import Clocks
 from archiver.pipeline.cycle import holding
 from archiver.pipeline.erase import Eraser
+from archiver.pipeline.evidence_locks import EvidenceLocks
 from archiver.pipeline.expire import Ended, Expiry
 from archiver.pipeline.hold import Held, StoreHolds
 from archiver.pipeline.lengthen import Lengthening
@@ -53,6 +54,7 @@ class Applied:
     expired: list[Ended] = field(default_factory=list)
     released: list[Release] = field(default_factory=list)
     extended: int = 0
+    guarded: int = 0  # segments and attestations with a longer lock now
     erased: int = 0
     problems: list[str] = field(default_factory=list)
 
@@ -115,8 +117,9 @@ class Custody:
         mode = lock_mode(app.settings)
         lengthening = Lengthening(storage=app.storage, keeping=self.keeping, policies=policies, mode=mode)
         grown = await lengthening.run(at.now)
-        applied.extended = grown.extended
-        applied.problems += grown.problems
+        evidence = await EvidenceLocks(storage=app.storage, keeping=self.keeping, mode=mode).run(at.now)
+        applied.extended, applied.guarded = grown.extended, evidence.extended
+        applied.problems += grown.problems + evidence.problems
 
     async def _delete_what_is_due(self, at: Time, applied: Applied) -> None:
         await self.keeping.sweep_holds()
@@ -193,6 +196,7 @@ class Custody:
             "expired": sum(item.deleted for item in applied.expired),
             "released": sum(item.deleted for item in applied.released),
             "extended": applied.extended,
+            "guarded": applied.guarded,
             "erased": applied.erased,
         }
         await self.keeping.note(NOTE, {**done, "problems": applied.problems[:20]})

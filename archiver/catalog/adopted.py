@@ -51,7 +51,7 @@ async def objects(conn: AsyncConnection, after: tuple[int, str], limit: int) -> 
     earlier = earlier.select_from(joined.join(superseded, P.rendition_pk == R.id))
     pk, key = after
     found: list[Any] = []
-    for query, column in ((now.where(R.state.in_(_HELD)), R.key), (earlier, P.key)):
+    for query, column in ((now.where(R.state.in_(_HELD)), R.key), (earlier.where(P.damaged.is_(other=False)), P.key)):
         behind = (R.id > pk) | ((R.id == pk) & (column > key))
         found += (await conn.execute(query.where(R.id >= pk, behind).order_by(R.id, column).limit(limit))).all()
     rows = sorted(found, key=lambda row: (row.pk, row.key))[:limit]

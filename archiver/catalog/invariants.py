@@ -113,13 +113,13 @@ def _miscounted() -> sa.ColumnElement[bool]:
     """Whether the stored lines of a rendition name more or fewer objects than its row and its superseded ones do.
 
     A line's data holds key, version, size and digest; one with a reason says that the bytes are those of the object there is.
+    A repair without a reason found nothing of the object left.
     """
-    told = sa.select(sa.func.count(sa.distinct(L.data))).where(
-        L.source == R.source, L.recording_id == C.recording_id, L.rendition == R.name, L.event == Event.STORED.value
-    )
-    told = told.where(L.reason == "")
+    mine = L.source == R.source, L.recording_id == C.recording_id, L.rendition == R.name, L.reason == ""
+    told = sa.select(sa.func.count(sa.distinct(L.data))).where(*mine, L.event == Event.STORED.value)
+    gone = sa.select(sa.func.count()).where(*mine, L.event == "repair_began")
     earlier = sa.select(sa.func.count()).where(superseded.c.rendition_pk == R.id)
-    return told.scalar_subquery() != earlier.scalar_subquery() + 1
+    return told.scalar_subquery() != earlier.scalar_subquery() + gone.scalar_subquery() + 1
 
 
 async def check(conn: AsyncConnection, now: datetime) -> list[Violation]:
@@ -162,12 +162,13 @@ async def _impossible_steps(conn: AsyncConnection) -> list[Violation]:
 
 async def other_objects(conn: AsyncConnection, *, batch: int = 1000) -> AsyncIterator[Sequence[str]]:
     """Keys, in order, that objects may stand under and need not: of renditions that are damaged, to be fetched anew, or
-    being deleted.
+    being deleted, and what repair replaced.
     """
     held = [state.value for state in (State.STORED, State.VERIFIED, State.EXPIRED)]
     current = sa.select(R.key).where(R.state.not_in(held), R.sha256 != "")
     earlier = sa.select(superseded.c.key).join(renditions, R.id == superseded.c.rendition_pk)
-    both = sa.union(current, earlier.where(R.state == State.EXPIRING.value)).subquery()
+    need_not = (R.state == State.EXPIRING.value) | superseded.c.damaged.is_(other=True)
+    both = sa.union(current, earlier.where(need_not)).subquery()
     after = ""
     while True:
         query = sa.select(both.c.key).where(both.c.key > after).order_by(both.c.key).limit(batch)
@@ -183,7 +184,8 @@ async def expected_objects(conn: AsyncConnection, *, batch: int = 1000) -> Async
     held = [state.value for state in (State.STORED, State.VERIFIED)]
     current = sa.select(R.key, R.version_id, R.size).where(R.state.in_(held))
     earlier = sa.select(superseded.c.key, superseded.c.version_id, superseded.c.size)
-    earlier = earlier.join(renditions, R.id == superseded.c.rendition_pk).where(R.state != State.EXPIRING.value)
+    earlier = earlier.join(renditions, R.id == superseded.c.rendition_pk)
+    earlier = earlier.where(R.state != State.EXPIRING.value, superseded.c.damaged.is_(other=False))
     both = sa.union_all(current, earlier).subquery()
     place = sa.tuple_(both.c.key, both.c.version_id)  # of one key there may be several versions
     after = ("", "")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from archiver.catalog import erasures, holds, releases, retention, store_holds
+from archiver.catalog import erasures, evidence_locks, holds, releases, retention, store_holds
+from archiver.domain.fixity import SEGMENT, STATEMENT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
     from datetime import datetime
 
     from archiver.catalog.database import Database
+    from archiver.domain.fixity import Evidence
     from archiver.domain.keeping import Certificate, Confirm, Custody, Erasing, Longer, Releasable, StoreHold
     from archiver.domain.plan import Candidate, Name
     from archiver.domain.retention import Policy
@@ -67,6 +70,25 @@ class SqlKeeping:
 
     async def retained(self, longer: Sequence[Longer]) -> None:
         await self._database.write(lambda tx: retention.retained(tx, self._actor, longer))
+
+    async def evidence(self) -> AsyncIterator[Sequence[Evidence]]:
+        for kind in (SEGMENT, STATEMENT):
+            after = 0
+            while True:
+                async with self._database.read() as conn:
+                    found = await evidence_locks.page(conn, kind, after=after)
+                    needed = await evidence_locks.needs(conn, found) if found else {}
+                if found:
+                    yield [replace(item, needed=needed.get(item.number)) for item in found]
+                if len(found) < evidence_locks.PORTION:
+                    break
+                after = found[-1].number
+
+    async def evidence_seen(self, items: Sequence[tuple[Evidence, datetime]]) -> None:
+        await self._database.write(lambda tx: evidence_locks.seen(tx, items))
+
+    async def evidence_lengthened(self, items: Sequence[tuple[Evidence, datetime]]) -> None:
+        await self._database.write(lambda tx: evidence_locks.lengthened(tx, self._actor, items))
 
     async def releasable(self, source: str, recording_id: str) -> Releasable | None:
         async with self._database.read() as conn:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from archiver.catalog import findings
 from archiver.catalog.candidates import CANDIDATE, C, R, candidates, custodies
 from archiver.catalog.evidence_tables import notes, policies, segments
 from archiver.catalog.history import Change, record
@@ -142,6 +143,7 @@ async def expired(tx: Tx, actor: str, pk: int, reason: str, data: Mapping[str, A
         return
     told = {**data, "objects": [_object(ref) for ref in found.objects]}
     await tx.execute(sa.delete(superseded).where(superseded.c.rendition_pk == pk))
+    await findings.forget_rendition(tx, pk)
     await take(tx, actor, [_step(found.one, Event.EXPIRED, reason, told)], lease_until=None, store_hold=False)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archiver.app import App, open_app
+from archiver.catalog import findings
 from archiver.catalog import fixity as facts
 from archiver.cli import exits
 from archiver.cli.running import Stop, run_command
@@ -15,14 +16,16 @@ from archiver.cli.sync import run_pump
 from archiver.cli.tables import say, say_json
 from archiver.domain import errors
 from archiver.domain.errors import UsageError
+from archiver.domain.fixity import KINDS
 from archiver.domain.recording import ProviderStatus, RecordingRef
-from archiver.fixity import check
-from archiver.pipeline.fixity import KINDS, Result
+from archiver.fixity import check, restore_locks
 from archiver.pipeline.side_by_side import side_by_side
 
 if TYPE_CHECKING:
     from archiver.cli.context import Invocation
+    from archiver.domain.fixity import Finding
     from archiver.domain.recording import Entry
+    from archiver.pipeline.fixity import Result
 
 _SLICE = re.compile(r"([1-9][0-9]{0,5})/([1-9][0-9]{0,5})")
 
@@ -65,59 +68,110 @@ def verify(
 async def tell(app: App, result: Result, *, as_json: bool) -> int:
     """`archiver.verify/1`, or the same for people; exit code 4 with any problem."""
     code = exits.INTEGRITY if result.findings else exits.DONE
-    problems = [
-        {
-            "kind": finding.kind,
-            "key": app.storage.full_key(finding.key),
-            "says": finding.says,
-            "source": finding.entry.source if finding.entry else "",
-            "recording_id": finding.entry.recording_id if finding.entry else "",
-            "rendition": finding.entry.rendition if finding.entry else "",
-        }
-        for finding in result.findings
-    ]
     cover = await facts.coverage(app.database, await app.database.now())
     document = {"schema": "archiver.verify/1", "checked": result.checked, "ok": result.ok}
     document |= {kind: result.count(kind) for kind in KINDS}
-    document |= {"coverage": cover, "problems": problems, "exit_code": code}
+    problems = [_problem(app, finding) for finding in result.findings]
+    document |= {"evidence_checked": result.evidence, "coverage": cover, "problems": problems, "exit_code": code}
     if as_json:
         say_json(document)
         return code
     say(", ".join([f"{result.checked:,} checked", f"{result.ok:,} ok", *(f"{result.count(kind):,} {kind}" for kind in KINDS)]))
+    if result.evidence:
+        say(f"{result.evidence:,} segments and attestations looked at")
     for problem in problems:
         say(f"! {problem['kind']}: {problem['key']}: {problem['says']}")
-    say(f"{cover['checked_share']:.0%} of the archive checked within {cover['period_days']} days")
+    if any(finding.kind in ("missing", "mismatched", "unlocked") for finding in result.findings):
+        say("hint: archiver repair fetches again what is damaged, and puts back locks")
+    say(f"{cover['checked_share']:.2%} of the archive checked within {cover['period_days']} days")
     return code
+
+
+def _problem(app: App, finding: Finding) -> dict[str, Any]:
+    entry = finding.entry
+    earlier = finding.held is not None and finding.held.earlier > 0
+    says = f"{finding.says} (an earlier object, kept since the provider's bytes changed)" if earlier else finding.says
+    return {
+        "kind": finding.kind,
+        "key": app.storage.full_key(finding.key),
+        "version_id": entry.version_id if entry else finding.evidence.version_id if finding.evidence else "",
+        "says": says,
+        "source": entry.source if entry else "",
+        "recording_id": entry.recording_id if entry else "",
+        "rendition": entry.rendition if entry else "",
+        "earlier": earlier,
+    }
 
 
 @click.command("repair")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
 def repair(invocation: Invocation, /, *, as_json: bool) -> None:
-    """Fetch again what verify found damaged, while the provider still has it."""
+    """Fetch again what verify found damaged, while the provider still has it, and put back locks that it found too short."""
     settings = invocation.settings()
 
     async def main(stop: Stop) -> int:
         async with open_app(settings, command="repair") as app:
-            items = await facts.damaged_entries(app.database)
-            there, gone = await still_there(app, items)
-            began = await app.database.write(lambda tx: facts.refetch(tx, app.catalog.worker.name, there))
-            if began:
-                await run_pump(app, stop)
-            left = len(await facts.damaged_entries(app.database))
-            code = exits.INTEGRITY if left else exits.DONE
+            document = await mend(app, stop)
+            code = document["exit_code"] = exits.INTEGRITY if _unmended(document) else exits.DONE
             if as_json:
-                rows = [f"{item.source}/{item.recording_id} {item.rendition}" for item in gone]
-                say_json(
-                    {"schema": "archiver.repair/1", "fetched": began, "left": left, "not_repairable": rows, "exit_code": code}
-                )
-                return code
-            say(f"{began:,} fetched again, {left:,} still damaged")
-            for item in gone:
-                say(f"! {item.source}/{item.recording_id} {item.rendition}: the provider no longer has it")
-            return code
+                say_json(document)
+            else:
+                _say_mended(document)
+            return int(code)
 
     click.get_current_context().exit(run_command(main))
+
+
+async def mend(app: App, stop: Stop) -> dict[str, Any]:
+    """Locks first, which takes no download; then bytes, from the provider. Gives `archiver.repair/1` without its exit code."""
+    locks = await restore_locks(app)
+    items = await facts.damaged_entries(app.database)
+    providers_have, gone = await still_there(app, items)
+    stand = await _standing(app, providers_have)
+    began = await app.database.write(lambda tx: facts.refetch(tx, app.catalog.worker.name, providers_have, there=stand))
+    if began:
+        await run_pump(app, stop)
+    left = await facts.not_archived(app.database, [item.id for item in items])
+    beyond = await app.database.ask(lambda conn: findings.open_ones(conn, kinds=("missing", "mismatched")))
+    return {
+        "schema": "archiver.repair/1",
+        "fetched": began,
+        "left": left,
+        "not_repairable": [f"{item.source}/{item.recording_id} {item.rendition}" for item in gone],
+        "locked_again": locks.locked,
+        "problems": locks.problems,
+        "beyond_repair": [f"{app.storage.full_key(row.key)}: {row.kind}" for row in beyond],
+    }
+
+
+def _unmended(document: dict[str, Any]) -> bool:
+    return bool(document["left"] or document["problems"] or document["beyond_repair"])
+
+
+def _say_mended(document: dict[str, Any]) -> None:
+    say(f"{document['fetched']:,} fetched again, {document['left']:,} still damaged, {document['locked_again']:,} locked again")
+    for name in document["not_repairable"]:
+        say(f"! {name}: the provider no longer has it")
+    for problem in document["problems"]:
+        say(f"! {problem}")
+    for what in document["beyond_repair"]:
+        say(f"! {what}, and no provider can give it again: it is an earlier object, or a piece of evidence")
+
+
+async def _standing(app: App, items: list[Entry]) -> frozenset[int]:
+    """Those whose damaged object is still in the archive."""
+    found: set[int] = set()
+
+    async def look(item: Entry) -> None:
+        try:
+            await app.storage.head(item.key, item.version_id)
+        except errors.ObjectMissing:
+            return
+        found.add(item.id)
+
+    await side_by_side(items, look)
+    return frozenset(found)
 
 
 async def still_there(app: App, items: list[Entry]) -> tuple[list[Entry], list[Entry]]:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
     from datetime import datetime
 
+    from archiver.domain.fixity import Evidence
     from archiver.domain.plan import Candidate, Item, Name
     from archiver.domain.recording import Listed, RecordingRef
     from archiver.domain.retention import Policy
@@ -146,6 +147,17 @@ class Keeping(Protocol):
 
     async def retained(self, longer: Sequence[Longer]) -> None:
         """Notes longer retentions; a shorter one than the one on record changes nothing (I10)."""
+
+    # -- locks of the history itself --------------------------------------------------------------------------------
+
+    def evidence(self) -> AsyncIterator[Sequence[Evidence]]:
+        """Every segment and attestation, in portions, with the end of the longest retention of what it tells of."""
+
+    async def evidence_seen(self, items: Sequence[tuple[Evidence, datetime]]) -> None:
+        """Keeps until when the store locks each of these."""
+
+    async def evidence_lengthened(self, items: Sequence[tuple[Evidence, datetime]]) -> None:
+        """Tells in the history which of them are locked for longer now."""
 
     # -- deletion at the provider ---------------------------------------------------------------------------------
 

@@ -34,6 +34,7 @@ _KEPT: dict[str, Any] = {"retain_until": None, "lock_mode": "", "policy": "", "p
 _REFETCHED = ("key", "version_id", "size", "sha256", "token", "proof")
 _TELLING = (Event.STORED, Event.VERIFIED, "retention_extended")  # events whose data are columns of the rendition
 _TROUBLE = (Event.RETRY_SCHEDULED, Event.FAILED, Event.LOST, Event.UNAVAILABLE, Event.EXTERNAL, Event.DAMAGED)
+KEPT = "the damaged object is kept beside it"  # reason of a line `repair_began`, where the archive still has that object
 _BORN_ENDED = (State.LOST, State.UNAVAILABLE, State.EXTERNAL)  # discovered in a state that is an end, with a reason
 
 
@@ -100,6 +101,8 @@ def _step(rendition: Rendition, line: Line) -> None:
         _stored(rendition, line, data)
     elif line.event in _TELLING:
         columns |= _columns(data)
+    elif line.event == "repair_began" and line.reason == KEPT:
+        rendition.superseded.append(_was(columns, line.at, damaged=True))
     if not line.to_state or line.event == Event.PROVIDER_DELETED:  # which leaves the row as it is
         return
     columns |= {"state": line.to_state, "changed_at": line.at, "due_at": line.at}
@@ -136,9 +139,13 @@ def _stored(rendition: Rendition, line: Line, data: Mapping[str, Any]) -> None:
         return
     columns |= {**_OBJECT, "metadata": {}, "retain_until": None, "lock_mode": "", **_columns(data)}
     if before["key"] not in ("", columns["key"]) and before["sha256"]:
-        names = ("key", "version_id", "size", "sha256", "token", "archived_at")
-        rendition.superseded.append({**{name: before[name] for name in names}, "superseded_at": line.at})
+        rendition.superseded.append(_was(before, line.at, damaged=False))
     rendition.superseded = [item for item in rendition.superseded if item["key"] != columns["key"]]
+
+
+def _was(columns: Mapping[str, Any], at: datetime, *, damaged: bool) -> dict[str, Any]:
+    names = ("key", "version_id", "size", "sha256", "token", "archived_at")
+    return {**{name: columns[name] for name in names}, "superseded_at": at, "damaged": damaged}
 
 
 def _columns(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from enum import StrEnum
 from typing import Any
 
 import rfc8785
@@ -40,7 +41,7 @@ def _plain(value: Any) -> bool:
         return bool(-_LARGEST <= value <= _LARGEST)
     if kind is float:
         return 1e-4 <= abs(value) < _LARGEST and not value.is_integer()
-    return kind is str or value is None or kind is bool
+    return kind is str or value is None or kind is bool or issubclass(kind, StrEnum)
 
 
 def _carried(value: Any) -> Any:

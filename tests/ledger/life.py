@@ -165,15 +165,15 @@ NOT_RESTORED = {
     renditions: {"id", "recording_pk", "revision", "change", "worker", "lease_until", "upload_id", "upload"}
     | {"attempts", "due_at", "priority", "error_kind"},  # when and how eagerly workers look at it
     ledger: {"id"},
-    superseded: {"id", "rendition_pk"},
+    superseded: {"id", "rendition_pk", "checked_at"},
     hold_members: {"hold_id", "rendition_pk"},
-    segments: {"sealed_at"},
+    segments: {"sealed_at", "locked_until"},
     manifests: {"written_at"},
     # Quiet passes of a day are not told: the last one told is at most a day older, and the next poll looks back from there.
     passes: {column.name for column in passes.c}
     - {"source", "listing", "first_day", "last_day", "started_at", "ids_sha256", "listed"},
     sources: {"last_started", "watermark", "last_complete_pass"},
-    attestations: {"id"},
+    attestations: {"id", "locked_until"},
     erasure_items: {"lawful_at", "why"},  # found anew by the next run
 }
 
