@@ -278,21 +278,19 @@ async def _write(tx: Tx, worker: str, ready: Sequence[Sequence[Outcome]]) -> Non
         groups.setdefault(tuple(values), []).append({"pk": chain[0].entry.id, **{f"v_{k}": v for k, v in values.items()}})
     for names, rows in groups.items():
         await tx.execute(_update(names), rows)
-    replaced = [
-        item
-        for chain in ready
-        for item in chain
-        if item.event is Event.STORED and item.entry.key not in ("", _value(item, "key"))
-    ]
+    stored = [item for chain in ready for item in chain if item.event is Event.STORED]
+    replaced = [item for item in stored if item.entry.key not in ("", _value(item, "key"))]
     if replaced:
         names = ("key", "version_id", "size", "sha256", "token", "archived_at")
         rows = [{"rendition_pk": i.entry.id, "superseded_at": tx.now} | {n: getattr(i.entry, n) for n in names} for i in replaced]
         await tx.execute(sa.insert(superseded), [row for row in rows if row["sha256"]])
-        # An earlier object that was gone back to is the current one, and no longer superseded.
+    # An earlier object that was gone back to, or that repair found whole after all, is the current one, and no longer superseded.
+    back = [item for item in stored if item.entry.key != _value(item, "key") and (item.entry.key or item.entry.archived_at)]
+    if back:
         again = sa.delete(superseded).where(
             superseded.c.rendition_pk == sa.bindparam("pk"), superseded.c.key == sa.bindparam("now")
         )
-        await tx.execute(again, [{"pk": item.entry.id, "now": _value(item, "key")} for item in replaced])
+        await tx.execute(again, [{"pk": item.entry.id, "now": _value(item, "key")} for item in back])
 
 
 @functools.cache

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import sqlalchemy as sa
 
-from archiver.catalog import erasures, holds, releases, retention
+from archiver.catalog import erasures, fixity, holds, releases, retention
 from archiver.catalog.evidence_tables import (
     attestations,
     erasure_items,
@@ -86,7 +86,34 @@ async def lived(stage, count: int) -> None:
         requests=1,
         ids_sha256="ab" * 32,
     )
+    await repaired(stage)
     await stage.plain_catalog.finish_slice(provider.source, provider.kind, day.first, done)
+
+
+async def repaired(stage) -> None:
+    """Three that were damaged are fetched again: one whose object is gone, one with other bytes in it, one that was whole after all."""
+    gone, flipped, whole = [await stage.row(recording_id) for recording_id in ("r7", "r11", "r15")]
+    await stage.store.delete(gone.key, gone.version_id)
+    damage(stage.store, flipped.key)
+    async with stage.database.read() as conn:
+        rows = (await conn.execute(fixity.ENTRY.where(renditions.c.id.in_([gone.id, flipped.id, whole.id])))).all()
+    found = [fixity.entry(row) for row in rows]
+    await stage.database.write(lambda tx: fixity.found_damaged(tx, "me", [(item, "missing: because") for item in found]))
+    there = {flipped.id, whole.id}
+    await stage.database.write(lambda tx: fixity.refetch(tx, "operator:plum@here", found, there=there))
+    await stage.work()
+
+
+def damage(store, key) -> None:
+    """Flips a bit of an object in a folder, or in memory."""
+    if hasattr(store, "objects"):
+        store.objects[key].body[3] ^= 1
+        return
+    path = store._root / key
+    body = bytearray(path.read_bytes())
+    body[3] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(body)
 
 
 async def by_hand(stage) -> None:
