@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from archiver.catalog import erasures, holds, leases, rebuilt, recordings, sources, uploads, work
+from archiver.domain.errors import StaleEntry
 from archiver.domain.work import PRIORITY_LIVE, Added, Known, Outcome, PassResult, SourceState
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import date, datetime
 
     from archiver.catalog.database import Database, Tx
@@ -28,7 +29,7 @@ class SqlCatalog:
         self.worker = worker
         self._turns = itertools.count()
         self._prints = recordings.Prints()
-        self._held: set[int] = set()  # the entries whose claim we know of: only those are renewed
+        self._held: dict[int, int] = {}  # the entries whose claim we know of, with its revision: only those are renewed
 
     async def enter(self) -> int:
         """Registers the worker; returns how many claims of dead workers of this host it freed. Raises CatalogHeld in the
@@ -122,22 +123,36 @@ class SqlCatalog:
 
     async def claim(self, limit: int, *, sources: Collection[str]) -> Sequence[Entry]:
         turn = next(self._turns)
-        entries = await self.database.write(lambda tx: work.claim(tx, self.worker.name, limit, sources, turn))
-        self._held.update(item.id for item in entries)
-        return entries
+        held = frozenset(self._held)
+        entries = await self.database.write(lambda tx: work.claim(tx, self.worker.name, limit, sources, turn, held))
+        return self._hold(entries)
 
     async def claim_stored(self, limit: int, *, sources: Collection[str]) -> Sequence[Entry]:
-        entries = await self.database.write(lambda tx: work.claim_stored(tx, self.worker.name, limit, sources))
-        self._held.update(item.id for item in entries)
+        held = frozenset(self._held)
+        entries = await self.database.write(lambda tx: work.claim_stored(tx, self.worker.name, limit, sources, held))
+        return self._hold(entries)
+
+    def _hold(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        self._held.update((item.id, item.revision) for item in entries)
         return entries
+
+    def _let_go(self, entries: Iterable[Entry]) -> None:
+        """These have come to an end; a later claim of the same entry has not."""
+        for item in entries:
+            if item.revision >= self._held.get(item.id, item.revision):
+                self._held.pop(item.id, None)
 
     async def save(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
         late = await self.database.write(lambda tx: work.save(tx, self.worker.name, outcomes))
-        self._held.difference_update(item.entry.id for item in outcomes)
+        self._let_go(item.entry for item in outcomes)
         return late
 
     async def note_upload(self, entry: Entry, *, facts: Mapping[str, Any]) -> Entry:
-        return await self.database.write(lambda tx: work.note_upload(tx, entry, facts))
+        try:
+            return await self.database.write(lambda tx: work.note_upload(tx, entry, facts))
+        except StaleEntry:
+            self._let_go([entry])  # whoever is at it gives it up now
+            raise
 
     async def upload_owner(self, upload_id: str, key: str) -> UploadOwner:
         now = await self.database.now()

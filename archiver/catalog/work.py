@@ -100,6 +100,8 @@ _CLAIM = (
         revision=R.revision + 1,
     )
 )
+# A worker whose heartbeats failed for longer than a lease is still at what it holds, and nobody else took it.
+_NOT_UNDER_WAY = sa.or_(R.worker != sa.bindparam("claimed_by"), R.id.not_in(sa.bindparam("under_way", expanding=True)))
 _DUE = (
     sa.select(R.id)
     .where(
@@ -119,6 +121,7 @@ _OVER = (
         R.state == sa.literal_column("'transferring'"),
         R.lease_until < sa.bindparam("now"),
         R.source.in_(sa.bindparam("of_sources", expanding=True)),
+        _NOT_UNDER_WAY,
     )
     .order_by(R.lease_until)
     .limit(sa.bindparam("most"))
@@ -130,6 +133,7 @@ _UNVERIFIED = (
         R.state == sa.literal_column("'stored'"),
         R.due_at <= sa.bindparam("now"),
         R.source.in_(sa.bindparam("of_sources", expanding=True)),
+        _NOT_UNDER_WAY,
     )
     .order_by(R.due_at)
     .limit(sa.bindparam("most"))
@@ -138,9 +142,13 @@ _UNVERIFIED = (
 _HELD = sa.select(R.id, R.state, R.revision, R.change).where(_IDS).order_by(R.id).with_for_update()
 
 
-async def claim(tx: Tx, worker: str, limit: int, sources: Collection[str], turn: int) -> list[Entry]:
-    """Claims due entries and those whose lease is over; see the port. `turn` says whose turn it is to come first."""
-    ids = await _over(tx, limit, sources)
+async def claim(
+    tx: Tx, worker: str, limit: int, sources: Collection[str], turn: int, under_way: Collection[int] = ()
+) -> list[Entry]:
+    """Claims due entries and those whose lease is over; see the port. `turn` says whose turn it is to come first, `under_way`
+    what this worker is still at.
+    """
+    ids = await _over(tx, worker, limit, sources, under_way)
     ids += await _due(tx, limit - len(ids), sources, turn)
     if not ids:
         return []
@@ -176,15 +184,15 @@ async def _first_due(tx: Tx, source: str, priority: int, limit: int, had: Collec
     return list((await tx.conn.execute(_DUE, values)).scalars())
 
 
-async def _over(tx: Tx, limit: int, sources: Collection[str]) -> list[int]:
+async def _over(tx: Tx, worker: str, limit: int, sources: Collection[str], under_way: Collection[int]) -> list[int]:
     """Claims whose worker has let the lease run out: dead, or stopped for longer than the lease."""
-    values = {"now": tx.now, "of_sources": list(sources), "most": limit}
+    values = {"now": tx.now, "of_sources": list(sources), "most": limit, "claimed_by": worker, "under_way": list(under_way)}
     return list((await tx.conn.execute(_OVER, values)).scalars())
 
 
-async def claim_stored(tx: Tx, worker: str, limit: int, sources: Collection[str]) -> list[Entry]:
+async def claim_stored(tx: Tx, worker: str, limit: int, sources: Collection[str], under_way: Collection[int] = ()) -> list[Entry]:
     """Stored entries due for verification, put off by a lease so that nobody else takes them meanwhile."""
-    values = {"now": tx.now, "of_sources": list(sources), "most": limit}
+    values = {"now": tx.now, "of_sources": list(sources), "most": limit, "claimed_by": worker, "under_way": list(under_way)}
     ids = list((await tx.conn.execute(_UNVERIFIED, values)).scalars())
     if not ids:
         return []

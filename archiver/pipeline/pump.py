@@ -141,15 +141,15 @@ class Pump:
         if room < 1 or self._gathering:
             return False
         try:
-            entries = await self._claim(room)
+            found = await self._claim(room)
         except errors.CatalogUnavailable as error:
             log.warning("catalog_unavailable", error=str(error))
+            self._start()
             await self._clock.sleep(1 + 4 * self._clock.chance())
             return False
         self._fed_at = now
-        self._ready.extend(entries)
         self._start()
-        return bool(entries)
+        return found > 0
 
     def _places(self) -> int:
         """How many entries may be under way."""
@@ -165,17 +165,24 @@ class Pump:
             task.add_done_callback(self._left)
         self._observer.inflight(len(self._tasks))
 
-    async def _claim(self, room: int) -> list[Entry]:
-        """Up to `room` entries: of sources that work as many as there are, of sources on trial one at a time."""
+    async def _claim(self, room: int) -> int:
+        """Up to `room` entries: of sources that work as many as there are, of sources on trial one at a time.
+
+        What one claim got is ready before the next is made: if that one fails, the first is ours all the same, and held.
+        """
         active, trials = self._health.active(), self._health.on_trial()
         checkable = self._health.checkable()
-        found = list(await self._catalog.claim_stored(room, sources=checkable)) if checkable else []
-        if active and room > len(found):
-            found += await self._catalog.claim(room - len(found), sources=active)
+        got = self._take(await self._catalog.claim_stored(room, sources=checkable)) if checkable else 0
+        if active and room > got:
+            got += self._take(await self._catalog.claim(room - got, sources=active))
         for source in trials:
-            if room > len(found) and source not in self._tasks.values():
-                found += await self._catalog.claim(1, sources=[source])
-        return found
+            if room > got and source not in self._tasks.values():
+                got += self._take(await self._catalog.claim(1, sources=[source]))
+        return got
+
+    def _take(self, entries: Sequence[Entry]) -> int:
+        self._ready.extend(entries)
+        return len(entries)
 
     def _left(self, task: asyncio.Task[None]) -> None:
         self._tasks.pop(task, None)

@@ -164,6 +164,40 @@ async def test_a_claim_whose_answer_was_lost_comes_back_although_the_worker_live
     assert len(await world.me.claim(1, sources=[SOURCE])) == 1
 
 
+async def test_what_a_worker_is_still_at_is_not_given_to_it_again_though_its_own_lease_ran_out(world):
+    (entry,) = await world.claimed()
+    await world.archived("r2")
+    (check,) = await world.me.claim_stored(5, sources=[SOURCE])
+    world.clock.advance(seconds=A_LEASE + 1)  # its heartbeats failed, or its loop stood still
+    assert await world.me.claim(5, sources=[SOURCE]) == []
+    assert await world.me.claim_stored(5, sources=[SOURCE]) == []
+    assert await world.me.save([stored(entry), Outcome(entry=check, event=Event.VERIFIED)]) == []
+
+
+async def test_what_a_worker_gave_up_as_lost_it_may_claim_again(world):
+    (entry,) = await world.claimed()
+    await world.me.note_upload(entry, facts={"upload_id": "u"})
+    with pytest.raises(StaleEntry):
+        await world.me.note_upload(entry, facts={"upload_id": "v"})
+    world.clock.advance(seconds=A_LEASE + 1)
+    assert len(await world.me.claim(1, sources=[SOURCE])) == 1
+
+
+async def test_the_end_of_an_earlier_claim_does_not_end_the_later_one_of_the_same_worker(world):
+    (first,) = await world.claimed()
+    for catalog in (world.you, world.me):
+        world.clock.advance(seconds=A_LEASE + 1)
+        (entry,) = await catalog.claim(1, sources=[SOURCE])
+    assert await world.me.save([stored(first)]) == [stored(first)]
+    with pytest.raises(StaleEntry):
+        await world.me.note_upload(first, facts={"upload_id": "u"})
+    for _ in range(3):
+        world.clock.advance(seconds=30)
+        await world.me.heartbeat()
+        assert await world.you.claim(1, sources=[SOURCE]) == []
+    assert await world.me.save([stored(entry)]) == []
+
+
 async def test_a_verification_longer_than_a_lease_is_not_given_out_again_while_its_worker_lives(world):
     await world.archived()
     (entry,) = await world.me.claim_stored(5, sources=[SOURCE])

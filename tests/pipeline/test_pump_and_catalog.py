@@ -169,6 +169,33 @@ async def test_the_work_of_a_worker_that_fell_silent_is_done_by_another_and_the_
         assert await you.violations() == []
 
 
+async def test_a_worker_whose_heartbeats_fail_for_minutes_goes_on_with_its_own_transfers_and_begins_none_of_them_again(
+    stage, flaky
+):
+    slow(stage, "r1", 240)
+    stage.provider.archivable("r2")
+    await stage.poll()
+    flaky.script = lambda name: DOWN if name == "heartbeat" else None
+    await stage.work(stage.pump(concurrency=4))
+    assert (stage.provider.calls["media r1"], stage.store.counts["put"]) == (1, 2)
+    assert (await stage.events()).count("claimed") == 1
+    assert set((await stage.states()).values()) == {"verified"}
+
+
+async def test_what_was_claimed_when_the_next_claim_failed_is_worked_on_and_not_forgotten(stage, flaky):
+    stage.provider.archivable("r1", "r2")
+    (entry, _other) = await stage.claimed()
+    await stage.catalog.save([await stage.transfer().archive(entry)])  # stored, and its verification is due
+    await stage.catalog.hand_back()
+    lost = ["claim"]
+    flaky.script = lambda name: DOWN if lost and name == lost[0] and lost.pop() else None
+    running = asyncio.create_task(stage.pump().run())
+    await stage.clock.sleep(30)
+    assert lost == []
+    assert set((await stage.states()).values()) == {"verified"}
+    await ended(running)
+
+
 # -- the end
 
 
