@@ -80,9 +80,9 @@ async def _of_statement(conn: AsyncConnection, number: int) -> datetime | None:
 async def seen(tx: Tx, items: Sequence[tuple[Evidence, datetime]]) -> None:
     """Notes until when the store locks each."""
     for table, number, kind in ((segments, S.segment, SEGMENT), (attestations, A.id, STATEMENT)):
-        rows = [{"which": item.number, "until": until} for item, until in items if item.kind == kind]
+        rows = [{"which": item.number, "locked": until} for item, until in items if item.kind == kind]
         if rows:
-            statement = sa.update(table).where(number == sa.bindparam("which")).values(locked_until=sa.bindparam("until"))
+            statement = sa.update(table).where(number == sa.bindparam("which")).values(locked_until=sa.bindparam("locked"))
             await tx.execute(statement, rows)
 
 

@@ -103,14 +103,15 @@ class Fixity:
 
         async def one(item: Evidence) -> None:
             result.evidence += 1
+            kind = "unlocked"
             try:
                 found = await self._storage.head(item.key, item.version_id)
+                says = unlocked(found, mode=mode, until=item.locked_until, now=self._now)
             except errors.ObjectMissing as error:
-                result.findings.append(Finding(kind="missing", key=item.key, says=str(error), evidence=item))
-                return
-            says = unlocked(found, mode=mode, until=item.locked_until, now=self._now)
+                kind, says = "missing", str(error)
             if says is not None:
-                result.findings.append(Finding(kind="unlocked", key=item.key, says=says, evidence=item))
+                result.findings.append(Finding(kind=kind, key=item.key, says=says, evidence=item))
+            self._observer.fixity_checked(kind if says is not None else "ok")
 
         await side_by_side(items, one)
 
@@ -120,9 +121,10 @@ class Fixity:
 
         async def compare() -> None:
             there = await known(batch)
-            missing = [key for key in batch if key not in there]
             says = "in the archive, not in the catalog"
-            result.findings += [Finding(kind="untracked", key=key, says=says) for key in missing]
+            for key in (key for key in batch if key not in there):
+                result.findings.append(Finding(kind="untracked", key=key, says=says))
+                self._observer.fixity_checked("untracked")
             batch.clear()
 
         async for item in self._storage.keys(""):
