@@ -117,9 +117,8 @@ class SqlCatalog:
 
     async def hand_back(self) -> int:
         actor = self.worker.name
-        returned = await self.database.write(lambda tx: work.hand_back(tx, actor, [actor], "handed back at shutdown"))
-        self._held.clear()
-        return returned
+        self._held.clear()  # first: what cannot be handed back now comes back when its lease is over, and must not be renewed
+        return await self.database.write(lambda tx: work.hand_back(tx, actor, [actor], "handed back at shutdown"))
 
     async def claim(self, limit: int, *, sources: Collection[str]) -> Sequence[Entry]:
         turn = next(self._turns)

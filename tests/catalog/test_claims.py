@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from archiver.catalog import work
 from archiver.catalog.tables import ledger, renditions
-from archiver.domain.errors import StaleEntry
+from archiver.domain.errors import CatalogUnavailable, StaleEntry
 from archiver.domain.lifecycle import Event
 from archiver.domain.recording import State
 from archiver.domain.work import LEASE, PRIORITY_BACKFILL, PRIORITY_RETRY, Outcome
@@ -196,6 +196,21 @@ async def test_the_end_of_an_earlier_claim_does_not_end_the_later_one_of_the_sam
         await world.me.heartbeat()
         assert await world.you.claim(1, sources=[SOURCE]) == []
     assert await world.me.save([stored(entry)]) == []
+
+
+async def test_what_could_not_be_handed_back_comes_back_when_its_lease_is_over_and_is_not_renewed(world, monkeypatch):
+    await world.claimed()
+
+    async def down(_unit):
+        raise CatalogUnavailable("refused")
+
+    with monkeypatch.context() as patch, pytest.raises(CatalogUnavailable):
+        patch.setattr(world.me.database, "write", down)
+        await world.me.hand_back()
+    world.clock.advance(seconds=30)
+    await world.me.heartbeat()
+    world.clock.advance(seconds=30)
+    assert len(await world.me.claim(1, sources=[SOURCE])) == 1
 
 
 async def test_a_verification_longer_than_a_lease_is_not_given_out_again_while_its_worker_lives(world):
