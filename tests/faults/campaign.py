@@ -1,64 +1,163 @@
-"""The long campaigns, one after the other, and one table of what was tried, hit and found: `make test-faults`.
+"""The long campaigns, as many at once as there are cores, and one table of what was tried and found: `make test-faults`.
 
-    python -m tests.faults.campaign [--only NAME …] [--no-reach]
+    python -m tests.faults.campaign [--only NAME …] [--jobs N] [--no-reach]
 
-Every campaign is a command of its own that a person can repeat; what it printed last stands in the table. The run fails when one
-of them failed or did not end, and when a row of the fault matrix that applies was hit by none (`reach.py`).
+Every campaign is a command of its own on one core, with a seed, that a person can repeat; its line of what it tried and found stands
+in the table. The run fails when one of them failed or did not end, and when a row of the fault matrix that applies was hit by none
+(`reach.py`). A whole run writes docs/campaign.md.
 """
 
 import argparse
+import concurrent.futures
 import os
+import re
+import resource
+import shlex
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.faults import reach
 
-PYTHON = sys.executable
 TOP = Path(__file__).resolve().parents[2]
 PAGE = TOP / "docs" / "campaign.md"
+SAID = re.compile(r"\btried .*\bfound\b")
 
 
 @dataclass(frozen=True)
 class Campaign:
-    """A command, and how long it may take in seconds."""
+    """A command, what it does, and how long it may take in seconds; `environ` is set for it besides."""
 
     name: str
+    says: str
     words: tuple[str, ...]
     limit: int
-    says: str
+    environ: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def command(self):
+        """Repeats it by hand."""
+        return shlex.join([*(f"{name}={value}" for name, value in self.environ), "python", *self.words])
 
 
 def module(name, *words):
-    return (PYTHON, "-m", f"tests.faults.{name}", *words)
+    return ("-m", f"tests.faults.{name}", *words)
 
 
-def marked(*paths):
-    return (PYTHON, "-m", "pytest", "-q", "-m", "faults", "-p", "no:cacheprovider", "-n", "2", *paths)
+def proved(*words):
+    """Tests of this tree; with `-m faults` the long ones."""
+    return module("proved", *words)
 
 
+def long(*words):
+    return proved("-m", "faults", *words)
+
+
+# The longest first, so that no core is left alone with one of them in the end.
 CAMPAIGNS = (
-    Campaign("crash", module("crash", "all"), 400, "killed at every resumption of every flow, SQLite"),
-    Campaign("lost replies", module("crash", "all", "--lose"), 300, "every reply of catalog and store lost, SQLite"),
-    Campaign("kills", module("kills", "--kills", "500", "--store", "file"), 500, "kill -9 of the real program at random moments"),
     Campaign(
-        "chaos", module("chaos", "--database", "sqlite", "--store", "file"), 500, "10,000 recordings, 10 % faults, 500 kills"
+        "simulation",
+        "1,000 seeds of a day and a half under a virtual clock, two sources, up to three processes",
+        module("simulation", "--seeds", "1000", "--days", "1.5"),
+        1500,
+    ),
+    Campaign("year", "one year of polling, leases and late arrivals", module("simulation", "--year"), 600),
+    Campaign(
+        "chaos, SQLite",
+        "10 % faults on every request and kills all the while, into folders and S3",
+        module(
+            "chaos",
+            *("--recordings", "5000", "--kills", "250", "--jobs", "1"),
+            *("--database", "sqlite"),
+            *("--store", "file", "--store", "rclone"),
+        ),
+        1200,
     ),
     Campaign(
-        "simulation", module("simulation", "--seeds", "1000", "--jobs", "2"), 300, "1,000 seeds of days under a virtual clock"
+        "chaos, PostgreSQL",
+        "the same, with commits whose answer is lost",
+        module(
+            "chaos",
+            *("--recordings", "5000", "--kills", "250", "--jobs", "1"),
+            *("--database", "postgresql"),
+            *("--store", "file", "--store", "rclone"),
+        ),
+        1200,
     ),
-    Campaign("year", module("simulation", "--year"), 600, "one year of polling, leases and late arrivals"),
     Campaign(
-        "workers", module("workers", "--seconds", "60"), 200, "several processes on one PostgreSQL, stopped past their leases"
+        "kills, SQLite",
+        "kill -9 of the real program at random moments",
+        module("kills", *("--kills", "250", "--jobs", "1", "--database", "sqlite"), *("--store", "file", "--store", "rclone")),
+        1200,
     ),
-    Campaign("model", marked("tests/faults/test_stateful.py"), 300, "the catalog against a model, both databases"),
-    Campaign("outages", marked("tests/faults/test_outages.py"), 300, "an hour without provider, store or database"),
-    Campaign("histories", marked("tests/retention/test_histories.py"), 300, "random histories of policies, holds and clocks"),
-    Campaign("tampering", marked("tests/ledger"), 300, "every kind of tampering, and a catalog of 10,000 rebuilt"),
+    Campaign(
+        "kills, PostgreSQL",
+        "the same",
+        module(
+            "kills", *("--kills", "250", "--jobs", "1", "--database", "postgresql"), *("--store", "file", "--store", "rclone")
+        ),
+        1200,
+    ),
+    Campaign(
+        "crash, PostgreSQL",
+        "killed at every resumption, statement and call of the store in every flow",
+        module("crash", *("all", "--jobs", "1", "--database", "postgresql", "--store", "file", "--pairs", "100")),
+        1200,
+    ),
+    Campaign("crash, SQLite", "the same", module("crash", "all", "--jobs", "1", "--pairs", "100"), 1200),
+    Campaign(
+        "lost replies, PostgreSQL",
+        "every reply of catalog and store lost, before its effect and behind it",
+        module("crash", *("all", "--jobs", "1", "--lose", "--database", "postgresql", "--store", "file")),
+        1200,
+    ),
+    Campaign("lost replies, SQLite", "the same", module("crash", "all", "--jobs", "1", "--lose"), 1200),
+    Campaign(
+        "histories",
+        "random histories of policies, holds, clocks and deletions",
+        long("tests/retention/test_histories.py"),
+        900,
+        environ=(("RETENTION_HISTORIES", "1000"),),
+    ),
+    Campaign("model", "the catalog against a model after every step, both databases", long("tests/faults/test_stateful.py"), 600),
+    Campaign(
+        "workers",
+        "four processes on one PostgreSQL, stopped past their leases, let go on, killed",
+        module("workers", "--seconds", "60"),
+        300,
+    ),
+    Campaign(
+        "tampering", "each of 1,000 events altered in six ways, in catalog and archive", long("tests/ledger/test_tamper.py"), 600
+    ),
+    Campaign(
+        "rebuild", "a catalog of 10,000 renditions lost and rebuilt from its archive", long("tests/ledger/test_rebuild.py"), 600
+    ),
+    Campaign(
+        "outages",
+        "provider, store or catalog gone for an hour",
+        proved("-m", "faults or not faults", "tests/faults/test_outages.py"),
+        600,
+    ),
+    Campaign("secrets", "canaries through every flow and fault", long("tests/faults/test_secrets.py"), 600),
+    Campaign("ruins", "disks that are full, read-only or do not sync; few descriptors", long("tests/faults/test_ruins.py"), 600),
+    Campaign(
+        "hostile providers",
+        "every fault of files and lists, provider by provider",
+        proved("tests/faults/test_hostile_provider.py"),
+        600,
+    ),
+    Campaign(
+        "daemons", "several processes on a catalog, two daemons on a SQLite file", proved("tests/faults/test_workers.py"), 300
+    ),
+    Campaign(
+        "disasters", "clocks, catalogs and accounts that turn on the archive", proved("tests/retention/test_disasters.py"), 300
+    ),
+    Campaign("matrix", "rows of the fault matrix that tests of single parts inject", module("matrix"), 600),
 )
 
 
@@ -73,64 +172,106 @@ class Outcome:
 
 
 def run(campaign, environ):
+    """One campaign to its end, or to its limit."""
     began = time.monotonic()
     try:
         done = subprocess.run(
-            campaign.words, cwd=TOP, env=environ, capture_output=True, text=True, check=False, timeout=campaign.limit
+            [sys.executable, *campaign.words],
+            cwd=TOP,
+            env={**environ, **dict(campaign.environ)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=campaign.limit,
         )
     except subprocess.TimeoutExpired as over:
         text = over.stdout.decode(errors="replace") if isinstance(over.stdout, bytes) else over.stdout or ""
-        return Outcome(
-            campaign, held=False, seconds=time.monotonic() - began, last=f"not done in {campaign.limit} s: {last_line(text)}"
-        )
+        last = f"not done in {campaign.limit} s: {last_line(text)}"
+        return Outcome(campaign, held=False, seconds=time.monotonic() - began, last=last)
     text = done.stdout + ("" if done.returncode == 0 else done.stderr)
     if done.returncode:
-        print(text[-4000:], flush=True)
+        print(f"{campaign.name}:\n{text[-4000:]}", flush=True)
     return Outcome(campaign, held=done.returncode == 0, seconds=time.monotonic() - began, last=last_line(text))
 
 
 def last_line(text):
+    """What a campaign says it tried and found; its last words where it came to no such line."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    told = [line for line in lines if any(word in line for word in ("tried", "passed", "failed", "kills", "seeds", "recordings"))]
-    return (told or lines or ["said nothing"])[-1][:160]
+    said = [line for line in lines if SAID.search(line)]
+    return (said or lines or ["said nothing"])[-1][:300]
+
+
+def spread(campaigns, environ, *, jobs):
+    """The outcomes in the order of the table; they are told as they come."""
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        running = {pool.submit(run, campaign, environ): campaign for campaign in campaigns}
+        for done in concurrent.futures.as_completed(running):
+            outcome = done.result()
+            told = f"{'held' if outcome.held else 'BROKEN'} after {outcome.seconds:.0f} s: {outcome.last}"
+            print(f"{outcome.campaign.name}: {told}", flush=True)
+        return [done.result() for done in running]
 
 
 def table(outcomes, counts, missed):
-    rows = ["| campaign | what | said | seconds | held |", "|---|---|---|---|---|"]
-    rows += [
-        f"| {o.campaign.name} | {o.campaign.says} | {o.last.replace('|', '/')} | {o.seconds:.0f} | {'yes' if o.held else '**no**'} |"
-        for o in outcomes
-    ]
-    hit = sum(1 for row in reach.Row if any(found[row] for found in counts.values()))
-    rows += ["", f"Rows of the fault matrix hit: {hit}; applying and never hit: {', '.join(missed) or 'none'}."]
+    """The outcomes and the reach, as Markdown."""
+    rows = ["| campaign | what | tried and found | seconds | held |", "|---|---|---|---:|---|"]
+    for it in outcomes:
+        last = it.last.replace("|", "/")
+        rows.append(f"| {it.campaign.name} | {it.campaign.says} | {last} | {it.seconds:.0f} | {'yes' if it.held else '**no**'} |")
+    total = sum(counts.values(), Counter())
+    rows += ["", f"Rows of the fault matrix hit: {len([row for row in reach.Row if total[row]])} of {len(reach.Row)}."]
+    rows += [f"Applying and never hit: {', '.join(missed) or 'none'}."]
+    rows += [f"Left out: {row.value}; {reason}." for row, reason in reach.ELSEWHERE.items()]
     return "\n".join(rows)
 
 
+def page(outcomes, counts, missed, *, seconds, cores):
+    """docs/campaign.md."""
+    total = sum(counts.values(), Counter())
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    said = (
+        f"`make test-faults` on {datetime.now(UTC):%Y-%m-%d}: {seconds / 60:.0f} minutes on {cores} cores, "
+        f"{(used.ru_utime + used.ru_stime) / 60:.0f} minutes of CPU time. "
+        f"{sum(it.held for it in outcomes)} of {len(outcomes)} campaigns held."
+    )
+    reached = "\n".join(f"| {row.value} | {total[row]:,} |" for row in reach.Row if row not in reach.ELSEWHERE)
+    commands = "\n".join(f"- {it.campaign.name}: `{it.campaign.command}`" for it in outcomes)
+    return f"""# The long campaign
+
+{said}
+
+{table(outcomes, counts, missed)}
+
+## How often each row was hit
+
+| row of the fault matrix | times |
+|---|---:|
+{reached}
+
+## One of them again
+
+{commands}
+"""
+
+
 def main(words=None):
+    """Exit code 1 where a campaign broke or a row was missed."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.campaign", description=__doc__.splitlines()[0])
     parser.add_argument("--only", action="append", choices=[campaign.name for campaign in CAMPAIGNS], help="may be repeated")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="campaigns at once; as many as there are cores")
     parser.add_argument("--no-reach", action="store_true", help="do not fail for rows that no campaign hit")
     options = parser.parse_args(words)
+    chosen = [campaign for campaign in CAMPAIGNS if not options.only or campaign.name in options.only]
+    began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="archiver-campaign-") as folder:
         told = Path(folder) / "reach.jsonl"
         told.touch()
-        environ = {**os.environ, reach.VARIABLE: str(told)}
-        outcomes = []
-        for campaign in CAMPAIGNS:
-            if options.only and campaign.name not in options.only:
-                continue
-            print(f"{campaign.name}: {' '.join(campaign.words[1:])}", flush=True)
-            outcomes.append(run(campaign, environ))
-            print(
-                f"  {'held' if outcomes[-1].held else 'BROKEN'} after {outcomes[-1].seconds:.0f} s: {outcomes[-1].last}",
-                flush=True,
-            )
+        outcomes = spread(chosen, {**os.environ, reach.VARIABLE: str(told)}, jobs=options.jobs)
         counts = reach.gather(told)
     missed = [] if options.only else [row.value for row in reach.unreached(counts)]
-    page = table(outcomes, counts, missed)
-    print(f"\n{page}")
+    print(f"\n{table(outcomes, counts, missed)}")
     if not options.only:
-        PAGE.write_text(f"# The long campaign\n\nRun on {datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores.\n\n{page}\n")
+        PAGE.write_text(page(outcomes, counts, missed, seconds=time.monotonic() - began, cores=os.cpu_count()))
     return int(any(not outcome.held for outcome in outcomes) or bool(missed and not options.no_reach))
 
 

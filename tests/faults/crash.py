@@ -80,7 +80,7 @@ class Tried:
 
     def __str__(self):
         kinds = ", ".join(f"{n} {what}" for what, n in sorted(self.struck.items()))
-        return f"{self.flow}: {self.struck.total()} points tried, {len(self.broken)} broke a law ({kinds})"
+        return f"{self.flow}: {self.struck.total()} points, {len(self.broken)} broke a law ({kinds})"
 
 
 def swept(place, cases, tried=None):
@@ -136,7 +136,11 @@ def _sweep(given, flows, facts):
         print(tried, *tried.broken, sep="\n", flush=True)
         whole.add(tried)
     whole.reach.save()
-    print(f"{given.database}, {given.store}{', connections lost' if given.lose else ''}: {whole}")
+    kinds = ", ".join(f"{n:,} {what}" for what, n in sorted(whole.struck.items()))
+    what = "broken connections" if given.lose else "kills"
+    pairs = f", {whole.reach.counts[Row.KILL_TWICE]} of them second kills" if given.pairs and not given.lose else ""
+    where = f"{len(flows)} flows, {given.database}, {given.store}"
+    print(f"tried {whole.struck.total():,} {what}{pairs} in {where} ({kinds}): found {len(whole.broken)} broken laws")
     return whole.broken
 
 

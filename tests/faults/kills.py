@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from archiver.domain.invariants import Violation
 from archiver.simulator.behaviour import Behaviour
 from tests.faults.arena import Arena, Store, migrated, steady_world
+from tests.faults.found import tried
 from tests.faults.jobs import spread
 from tests.faults.reach import Reach, Row
 from tests.faults.zygote import Zygote
@@ -231,6 +232,7 @@ def main(words=None):
     reach.hit(Row.SIGTERM, total.asked)
     reach.save()
     print(*total.violations, total, sep="\n")
+    print(tried(f"{total.kills} kills and {total.asked} other signals in {total.episodes} catalogs", total.violations))
     return 1 if total.violations else 0
 
 

@@ -10,8 +10,8 @@ effect, and ends with `assert reach.missing(...) == []`:
     assert reach.missing([Row.KILL, Row.RATE_LIMIT]) == []
     reach.save()                                              # for `make test-faults`, which adds all campaigns up
 
-`save` appends to the file that the variable FAULTS_REACH names, if any; `gather` adds such a file up. What no campaign injects
-stands in ELSEWHERE, with the tests that do or the reason why nobody does.
+`save` appends to the file that the variable FAULTS_REACH names, if any; `gather` adds such a file up. Rows that tests of single
+parts inject stand in matrix.py, which runs those; what nobody injects stands in ELSEWHERE, with the reason.
 """
 
 import enum
@@ -91,10 +91,6 @@ class Row(enum.StrEnum):
 
 
 ELSEWHERE: Mapping[Row, str] = {
-    Row.WEBHOOKS: "hints only, which no campaign sends: tests/web/test_webhooks*.py",
-    Row.S3_LOCK_REFUSED: "tests/retention/test_locked_at_birth.py",
-    Row.DB_RESTORED: "tests/retention/test_disasters.py and tests/ledger/test_rebuild.py",
-    Row.RETENTION_TWICE: "one run at a time by a lease, a second plan does nothing: tests/retention/test_commands.py",
     Row.CONFIG_RELOAD: "does not apply: the configuration is read once, at the start",
 }
 

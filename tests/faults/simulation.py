@@ -38,6 +38,26 @@ from tests.testbed.scratch import scratch
 
 PART = 1000
 TARGETS = ("catalog", "store")
+MANY = 50  # seeds, of which every fault must have happened to one at least
+ROWS = (
+    Row.RATE_LIMIT,
+    Row.SERVER_ERRORS,
+    Row.MEDIA_REFUSED,
+    Row.CUT_BODY,
+    Row.EXPIRED_LINK,
+    Row.NOT_MEDIA,
+    Row.LISTED_TWICE,
+    Row.SHIFTING_PAGES,
+    Row.S3_ERRORS,
+    Row.S3_LOST_REPLY,
+    Row.S3_REFUSED,
+    Row.DB_DOWN,
+    Row.DB_COMMIT,
+    Row.KILL,
+    Row.SIGTERM,
+    Row.ZOMBIES,
+    Row.CLOCK_JUMPS,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,6 +285,7 @@ def main(words=None):
         courses = [simulate(scenarios[0], template, keep=True)] if given.trace else campaign(scenarios, template, jobs=given.jobs)
         for course in courses:
             total.update(course.counts)
+            total["recordings"] += course.recordings
             reach.counts.update(course.reach)
             if given.trace:
                 sys.stdout.write("\n".join(course.trace) + "\n")
@@ -272,12 +293,15 @@ def main(words=None):
                 failed += 1
                 sys.stdout.write(f"{course}\n")
     reach.save()
+    missed = reach.missing(ROWS) if len(scenarios) >= MANY else []
+    sys.stdout.write("".join(f"never happened: {row}\n" for row in missed))
     for name, count in sorted(total.items()):
         sys.stdout.write(f"{count:>10,}  {name}\n")
-    sys.stdout.write(
-        f"{len(scenarios)} seeds, {failed} failed; digest of the last {course.digest[:16]}, {course.seconds:.1f} s\n"
-    )
-    return 1 if failed else 0
+    sys.stdout.write(f"digest of the last {course.digest[:16]}, {course.seconds:.1f} s\n")
+    each = "1 seed" if len(scenarios) == 1 else f"{len(scenarios):,} seeds"
+    did = f"{total['recordings']:,} recordings, {total['events']:,} events, {total['process: kill']:,} kills"
+    sys.stdout.write(f"tried {each} of {scenarios[0].days:g} days, {did}: found {failed} that broke a law\n")
+    return 1 if failed or missed else 0
 
 
 if __name__ == "__main__":

@@ -10,29 +10,10 @@ import pytest
 
 from tests.faults import simulation
 from tests.faults.reach import Reach, Row
-from tests.faults.simulation import Scenario, campaign, simulate
+from tests.faults.simulation import ROWS, Scenario, campaign, simulate
 from tests.testbed.scratch import scratch
 
 ROOT = Path(__file__).parents[2]
-ROWS = (
-    Row.RATE_LIMIT,
-    Row.SERVER_ERRORS,
-    Row.MEDIA_REFUSED,
-    Row.CUT_BODY,
-    Row.EXPIRED_LINK,
-    Row.NOT_MEDIA,
-    Row.LISTED_TWICE,
-    Row.SHIFTING_PAGES,
-    Row.S3_ERRORS,
-    Row.S3_LOST_REPLY,
-    Row.S3_REFUSED,
-    Row.DB_DOWN,
-    Row.DB_COMMIT,
-    Row.KILL,
-    Row.SIGTERM,
-    Row.ZOMBIES,
-    Row.CLOCK_JUMPS,
-)
 
 
 @pytest.fixture(scope="module")

@@ -25,6 +25,8 @@ from archiver.simulator import actions
 from archiver.simulator.behaviour import Behaviour
 from archiver.simulator.faults import Faults, Rule
 from tests.faults.arena import Arena, Store, migrated, steady_world
+from tests.faults.found import tried
+from tests.faults.reach import Reach, Row
 from tests.faults.zygote import Zygote
 from tests.testbed.localstack import localstack
 from tests.testbed.postgres import postgres
@@ -238,6 +240,12 @@ async def _main(given):
         how = {"workers": given.workers, "seconds": given.seconds}
         tally = await campaign(folder, given.seed, database_url=url, store=store, **how)
     print(tally, *tally.violations, sep="\n")
+    reach = Reach("workers")
+    reach.hit(Row.ZOMBIES, tally.refused.total())
+    reach.hit(Row.KILL, tally.kills)
+    reach.save()
+    done = f"{tally.stops} stops past leases and {tally.kills} kills among {given.workers} processes"
+    print(tried(f"{done}, {tally.refused.total()} writes of zombies refused", tally.violations))
     return 1 if tally.violations or not tally.refused else 0
 
 
