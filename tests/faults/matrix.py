@@ -232,7 +232,7 @@ def main(words=None):
     reach, wrong = counted(rows, ended)
     reach.save()
     tried = f"{ended.passed.total() + ended.others.total():,} cases of {len(names)} tests over {len(rows)} rows"
-    print(*wrong, f"tried {tried}: {len(wrong)} failed", sep="\n")
+    print(*wrong, f"tried {tried}: found {len(wrong)} that failed or did not run", sep="\n")
     return int(bool(wrong))
 
 

@@ -20,7 +20,8 @@ from tests.faults.inline_sqlite import InlineDatabase, closed
 from tests.faults.lives import HOUR, Life, Lives, LivesProvider
 from tests.faults.processes import FickleDatabase, FickleStore, Process
 from tests.faults.quiet import told
-from tests.faults.simulation import PART, Scenario, World
+from tests.faults.scenario import Scenario
+from tests.faults.simulation import PART, World
 from tests.faults.verdict import verdict
 from tests.faults.virtual_time import SimClock, virtual_time
 from tests.pipeline.memory_store import STRICT, MemoryStore

@@ -10,7 +10,8 @@ import pytest
 
 from tests.faults import simulation
 from tests.faults.reach import Reach, Row
-from tests.faults.simulation import ROWS, Scenario, campaign, simulate
+from tests.faults.scenario import Scenario
+from tests.faults.simulation import ROWS, campaign, simulate
 from tests.testbed.scratch import scratch
 
 ROOT = Path(__file__).parents[2]
