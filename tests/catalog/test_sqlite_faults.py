@@ -33,6 +33,21 @@ async def test_a_reader_that_turns_writer_cannot_lose_to_a_snapshot(lite):
     assert await lite.count(recordings) == 20
 
 
+async def test_whoever_will_write_keeps_other_writers_out_from_the_first_thing_that_it_reads(lite):
+    told = []
+
+    async def unit(tx):
+        await tx.conn.execute(sa.select(recordings))
+        with contextlib.closing(sqlite3.connect(sqlite_path(lite.url), isolation_level=None, timeout=0)) as other:
+            try:
+                other.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                told.append(str(error))
+
+    await lite.me.database.write(unit)
+    assert told == ["database is locked"]
+
+
 async def test_a_full_disk_is_unavailable_and_what_was_there_stays(lite):
     await lite.lists(a_listing())
     pages = (await lite.rows(sa.text("PRAGMA page_count")))[0][0]

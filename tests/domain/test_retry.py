@@ -22,6 +22,13 @@ def test_a_wait_is_between_a_tenth_and_the_whole_of_its_span(attempt, chance):
     assert wait > timedelta(0)
 
 
+@given(st.integers(min_value=1, max_value=50), chances, chances)
+def test_two_who_fail_at_once_do_not_come_back_at_once(attempt, mine, yours):
+    apart = abs(backoff(attempt, chance=mine) - backoff(attempt, chance=yours))
+    span = backoff(attempt, chance=0) * 10
+    assert abs(apart - span * 0.9 * abs(mine - yours)) <= timedelta(milliseconds=1)
+
+
 @given(st.integers(min_value=1, max_value=50), chances)
 def test_spans_double_until_they_are_longest(attempt, chance):
     assert backoff(attempt, chance=chance) <= backoff(attempt + 1, chance=chance) <= backoff(attempt, chance=chance) * 2.0001

@@ -81,6 +81,19 @@ async def test_a_lost_answer_to_the_last_act_is_settled_by_token_and_size_and_se
     assert [outcome.event.value for outcome in stage.outcomes] == ["stored", "verified"]
 
 
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+async def test_behind_a_lost_answer_an_object_of_the_right_size_by_another_attempt_is_never_taken_for_ours(stage, size):
+    body, rivals = one(stage, size), media_bytes(size, "a rival's")
+    stage.store.before["put" if size == SMALL else "complete"] = [StorageUnavailable("no answer, and nothing done")]
+    stage.store.plant(KEY, rivals, **{"archiver-token": "another", "archiver-recording": "r1"})
+    await stage.poll()
+    await stage.work()
+    assert await stage.state() is State.VERIFIED
+    assert stage.store.content((await stage.row()).key) == body
+    assert stage.store.content(KEY) == rivals
+    assert "damaged" not in [outcome.event.value for outcome in stage.outcomes]
+
+
 @pytest.mark.parametrize(("size", "number"), [(SMALL, 0), *[(LARGE, number) for number in range(6)]])
 async def test_cancelled_at_any_operation_it_leaves_a_claim_to_hand_back_and_the_next_worker_archives_it(stage, size, number):
     body = one(stage, size)

@@ -8,10 +8,13 @@ import pytest
 import sqlalchemy as sa
 
 from archiver.catalog import schema
+from archiver.catalog.manifests import SqlFacts
 from archiver.catalog.tables import metadata, rooms
 from archiver.domain.errors import StorageUnavailable
+from archiver.domain.ledger import MANIFESTS
 from archiver.domain.recording import Room, State
 from archiver.pipeline.erase import certificate_key, parsed, recall
+from archiver.pipeline.manifests import Manifests
 from tests.retention.archive import SOURCE, archive, policy
 
 NAMES = {"room_id": "R-1", "room_name": "Boardroom", "participant_name": "Ada Lovelace", "participant_id": "P-9"}
@@ -78,7 +81,11 @@ async def test_a_lock_dates_it(locked):
     await named(locked, "r1")
     await locked.request_erasure(ids=("r1",))
     found = await status(locked)
-    assert (found["status"], found["lawful_at"], found["why"]) == ("dated", "2027-03-10T11:00:00Z", "1 objects are left")
+    assert (found["status"], found["lawful_at"], found["why"]) == (
+        "dated",
+        "2027-03-10T11:00:00Z",
+        "1 object to be kept until then",
+    )
     await locked.custody.job()
     assert locked.deleted() == []
     assert (await locked.plan()).items[0].reason == "erasure 1 is lawful when its lock ends, on 2027-03-10T11:00:00Z"
@@ -133,6 +140,30 @@ async def test_a_loss_stays_one_and_loses_its_names(it):
     await it.request_erasure(ids=("r1",))
     await it.custody.job()
     assert (await it.state(), (await it.recording()).participant_name) == (State.LOST, "")
+
+
+async def test_a_hold_keeps_the_names_of_a_loss_until_it_is_over(it):
+    await it.listed("r1", **NAMES)
+    it.provider.listed.pop("r1")
+    await it.catalog.record_gone(SOURCE, "r1", looks=2)
+    await it.hold("X", ids=("r1",))
+    await it.request_erasure(ids=("r1",))
+    assert (await it.custody.job()).erased == 0
+    assert ((await status(it))["status"], (await it.recording()).participant_name) == ("blocked", "Ada Lovelace")
+    await it.release_hold("X")
+    assert (await it.custody.job()).erased == 1
+    assert (await it.recording()).participant_name == ""
+
+
+async def test_the_manifests_in_the_archive_forget_too_and_keep_the_others(it):
+    await named(it, "r1")
+    await it.archived("r2", participant_name="Grace Hopper")
+    assert await Manifests(facts=SqlFacts(it.database, "me"), storage=it.store).write() == 2
+    await it.request_erasure(ids=("r1",))
+    assert (await it.custody.job()).erased == 1
+    left = b"".join(bytes(it.store.content(key)) for key in it.store.keys_now() if key.startswith(MANIFESTS))
+    assert [name in left for name in (b"Ada", b"Boardroom", b"123456", b"P-9")] == [False] * 4
+    assert b"Grace Hopper" in left
 
 
 async def test_a_room_that_others_were_recorded_in_keeps_its_name(it):
