@@ -267,4 +267,7 @@ def _status(row: Any, item: Erasing | None) -> dict[str, Any]:
 def _left(item: Erasing) -> str:
     if item.busy:
         return "it is being transferred now"
-    return f"{len(item.objects)} objects are left" if item.objects else "names are left"
+    if not item.objects:
+        return "names are left"
+    objects = "1 object" if len(item.objects) == 1 else f"{len(item.objects)} objects"
+    return f"{objects} to be kept until then" if item.lawful_at is not None else f"{objects} left, for the next retention run"

@@ -13,7 +13,7 @@ from archiver.domain.errors import HistoryForked
 from archiver.domain.ledger import LEASE, MOST_LINES, NO_SEGMENT, Header, Line, Piece, Sealed, Unsealed
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime, timedelta
 
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -39,8 +39,9 @@ class SqlHistory:
                 return None
         return await self._database.write(lambda tx: _piece(tx, limit))
 
-    async def sealed(self, piece: Piece, *, sha256: str, key: str, version_id: str) -> None:
-        await self._database.write(lambda tx: _sealed(tx, piece.header, sha256, key, version_id))
+    async def sealed(self, piece: Piece, *, sha256: str, key: str, version_id: str, locked_until: datetime | None = None) -> None:
+        place = {"key": key, "version_id": version_id, "locked_until": locked_until}
+        await self._database.write(lambda tx: _sealed(tx, piece.header, sha256, place))
 
     async def segments(self, *, after: int, limit: int) -> Sequence[Sealed]:
         async with self._database.read() as conn:
@@ -122,14 +123,14 @@ async def _number(tx: Tx, number: int, base: int, limit: int) -> None:
     await tx.execute(mine.values(seq=base + place.c.place, segment=number))
 
 
-async def _sealed(tx: Tx, header: Header, sha256: str, key: str, version_id: str) -> None:
+async def _sealed(tx: Tx, header: Header, sha256: str, place: Mapping[str, Any]) -> None:
     known = (await tx.conn.execute(sa.select(S.sha256).where(S.segment == header.segment))).scalar()
     if known not in (None, sha256):
         raise HistoryForked(f"segment {header.segment}: sealed as {sha256}, the catalog knows it as {known}")
     if known is None:
         names = ("segment", "first_seq", "last_seq", "count", "previous_sha256")
         row = {name: getattr(header, name) for name in names}
-        row |= {"sha256": sha256, "key": key, "version_id": version_id, "sealed_at": tx.now}
+        row |= {"sha256": sha256, **place, "sealed_at": tx.now}
         await tx.execute(sa.insert(segments), [row])
 
 

@@ -93,12 +93,13 @@ def problems(item: Configured | None, row: Any, states: Mapping[str, int], conce
     if states.get("lost"):
         found.append(f"{states['lost']:,} lost: the provider deleted them before they were archived")
     if states.get("damaged"):
-        found.append(f"{states['damaged']:,} damaged: read back and not the same; hint: archiver repair")
+        found.append(f"{states['damaged']:,} damaged: gone from the archive, or not the same; hint: archiver repair")
     if concern.failed:
         kinds = ", ".join(f"{count:,} {kind or 'without a reason'}" for kind, count in sorted(concern.failed.items()))
         found.append(f"{sum(concern.failed.values()):,} failed ({kinds}); hint: archiver retry --all-failed")
     for word, count in sorted(concern.unknown.items()):
-        found.append(f"{count:,} wait with the provider status {word!r}, which this program does not know")
+        known = f"with the provider status {word!r}, which this program does not know"
+        found.append(f"{count:,} wait {known if word else 'for the next poll: a rebuild found no more than their names'}")
     if concern.quarantined:
         found.append(f"{concern.quarantined:,} listed rows could not be catalogued and are kept in quarantine")
     if row and row.covered_since and not concern.backfilled:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import structlog
 
 from archiver.app import VERSION, open_app
 from archiver.catalog import attest as facts
@@ -19,7 +20,6 @@ from archiver.domain import attestation, errors
 from archiver.domain.errors import UsageError
 from archiver.pipeline.attest import lay_down, rendered
 from archiver.pipeline.signing import load_key, load_public_key, make_key, signature_problem, signed
-from archiver.policies import lock_for_evidence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from archiver.app import App
     from archiver.cli.context import Invocation
+
+log = structlog.get_logger()
 
 NO_WITNESS = "the provider was not asked for sessions without recordings"
 
@@ -139,12 +141,16 @@ async def publish(app: App, statement: dict[str, Any], *, output: Path | None, a
 
 async def _keep(app: App, whole: dict[str, Any]) -> None:
     moment = await app.database.now()
-    lock = lock_for_evidence(app.settings, moment)
+    lock = app.lock_for_ledger(moment)
     key, version_id, sha256 = await lay_down(
         whole, storage=app.storage, clock=app.clock, created_at=moment, lock=lock, version=VERSION
     )
+    seen = await app.storage.head(key, version_id)
+    if app.settings.storage.locks and seen.retain_until is None:
+        log.error("statement_not_locked", key=key, hint="archiver doctor; the retention run locks it where the store can do that")
     since, until = (attestation_instant(whole["period"][name]) for name in ("since", "until"))
     values = {"since": since, "until": until, "complete": True, "sha256": sha256, "key": key, "version_id": version_id}
+    values["locked_until"] = seen.retain_until
     data = {"key": key, "version_id": version_id, "sha256": sha256, "period": whole["period"]}
     await app.database.write(lambda tx: facts.keep(tx, app.catalog.worker.name, values, data))
 

@@ -14,7 +14,7 @@ from archiver.catalog import evidence as facts
 from archiver.cli import exits
 from archiver.cli.running import Stop, run_command
 from archiver.cli.selecting import selector_of, selector_options
-from archiver.cli.tables import rounded_size, say, say_json
+from archiver.cli.tables import counted, rounded_size, say, say_json
 from archiver.domain import errors, verify_bag
 from archiver.domain.errors import UsageError
 from archiver.domain.keys import segment
@@ -90,7 +90,8 @@ async def fill(app: App, chosen: Selector, output: Path, *, as_json: bool) -> in
         counts = {"recordings": recordings, "media": media, "bytes": octets, "segments": segments, "attestation": attested}
         say_json({"schema": "archiver.evidence/1", "bag": str(output), **counts, "problems": problems, "exit_code": code})
         return code
-    say(f"{output}: {recordings:,} recordings, {media:,} media files, {rounded_size(octets)}, {segments:,} pieces of history")
+    what = f"{counted(recordings, 'recording')}, {counted(media, 'media file')}"
+    say(f"{output}: {what}, {rounded_size(octets)}, {segments:,} {'piece' if segments == 1 else 'pieces'} of history")
     for problem in problems:
         say(f"! {problem}")
     say("Anybody can check it: python3 verify.py, sha256sum -c manifest-sha256.txt, or bagit.py --validate")

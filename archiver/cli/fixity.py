@@ -20,6 +20,7 @@ from archiver.domain.fixity import KINDS
 from archiver.domain.recording import ProviderStatus, RecordingRef
 from archiver.fixity import check, restore_locks
 from archiver.pipeline.side_by_side import side_by_side
+from archiver.sealing import seal_before_end
 
 if TYPE_CHECKING:
     from archiver.cli.context import Invocation
@@ -113,7 +114,10 @@ def repair(invocation: Invocation, /, *, as_json: bool) -> None:
     async def main(stop: Stop) -> int:
         async with open_app(settings, command="repair") as app:
             document = await mend(app, stop)
-            code = document["exit_code"] = exits.INTEGRITY if _unmended(document) else exits.DONE
+            not_sealed = await seal_before_end(app, wait=True)
+            codes = [exits.INTEGRITY if _unmended(document) else exits.DONE]
+            codes += [exits.of_error(not_sealed)] if not_sealed is not None else []
+            code = document["exit_code"] = exits.worst(codes)
             if as_json:
                 say_json(document)
             else:

@@ -20,7 +20,7 @@ from archiver.catalog.rebuilt import SqlRebuild
 from archiver.cli import exits
 from archiver.cli.operate import actor
 from archiver.cli.query import open_catalog
-from archiver.cli.tables import print_table, say, say_json
+from archiver.cli.tables import counted, print_table, say, say_json
 from archiver.pipeline.audit import Audit, audit
 from archiver.pipeline.rebuild import Rebuild, Rebuilt
 
@@ -111,8 +111,10 @@ def rebuild(context: click.Context, *, despite_damage: bool, as_json: bool) -> N
     if as_json:
         say_json({"schema": "archiver.rebuild/1", "ok": not found.problems, **asdict(found), "exit_code": code})
     else:
-        say(f"{found.events:,} events of {found.segments:,} segments, {found.manifests:,} manifests")
-        say(f"{found.recordings:,} recordings with {found.renditions:,} renditions; {found.adopted:,} objects adopted")
+        parts = f"{counted(found.segments, 'segment')}, {counted(found.manifests, 'manifest')}"
+        say(f"{counted(found.events, 'event')} of {parts}")
+        what = f"{counted(found.recordings, 'recording')} with {counted(found.renditions, 'rendition')}"
+        say(f"{what}; {counted(found.adopted, 'object')} adopted")
         for text in found.problems:
             click.echo(f"! {text}", err=True)
         say("the catalog was rebuilt; the next sync or run goes on with it")

@@ -44,6 +44,11 @@ def say_json(document: Any) -> None:
     say(json.dumps(document))
 
 
+def counted(number: int, thing: str) -> str:
+    """`1 recording`, `2,000 recordings`: a number with what it counts."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
 def visible(text: object) -> str:
     """The text on one line with everything that does not print escaped: a terminal obeys control characters (CWE-150)."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(text))

@@ -187,8 +187,11 @@ class History(Protocol):
         Raises HistoryForked where lines that were numbered before have gone.
         """
 
-    async def sealed(self, piece: Piece, *, sha256: str, key: str, version_id: str) -> None:
-        """Notes that a piece lies in the archive; also when it was noted already. Raises HistoryForked for another digest."""
+    async def sealed(self, piece: Piece, *, sha256: str, key: str, version_id: str, locked_until: datetime | None = None) -> None:
+        """Notes that a piece lies in the archive, locked as the store shows it; also when it was noted already.
+
+        Raises HistoryForked for another digest.
+        """
 
     async def segments(self, *, after: int, limit: int) -> Sequence[Sealed]:
         """Sealed segments behind number `after`, in order."""

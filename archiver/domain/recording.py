@@ -35,7 +35,7 @@ class State(StrEnum):
     LOST = "lost"  # the provider deleted it before it was archived
     UNAVAILABLE = "unavailable"  # completed, but the provider has no media for it
     EXTERNAL = "external"  # the media lies in the customer's own bucket
-    DAMAGED = "damaged"  # read back and not the same
+    DAMAGED = "damaged"  # gone from the archive, or not the same
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

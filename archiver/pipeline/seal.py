@@ -98,9 +98,9 @@ class Sealer:
             stored = await self._storage.put(new, body, sha256=digest)
         except ObjectExists:
             stored = await self._recognised(piece, key, body)
-        locked = lock is None or await self._is_locked(stored)
-        await self._history.sealed(piece, sha256=digest.hex(), key=key, version_id=stored.version_id)
-        return locked
+        until = await self._locked_until(stored) if lock is not None else None
+        await self._history.sealed(piece, sha256=digest.hex(), key=key, version_id=stored.version_id, locked_until=until)
+        return lock is None or until is not None
 
     async def _recognised(self, piece: Piece, key: str, body: bytes) -> StoredObject:
         """The object that stands there already, when it is the very segment; raises HistoryForked for any other."""
@@ -113,10 +113,10 @@ class Sealer:
             hint="stop this archiver, and make a new catalog by `archiver catalog rebuild`",
         )
 
-    async def _is_locked(self, stored: StoredObject) -> bool:
-        """Whether the store says that the segment is locked into the future (I9)."""
+    async def _locked_until(self, stored: StoredObject) -> datetime | None:
+        """Until when the store says that the segment is locked, None where that is not into the future (I9)."""
         found = await self._storage.head(stored.key, stored.version_id)
         if found.lock_mode and found.retain_until is not None and found.retain_until > self._clock.now():
-            return True
+            return found.retain_until
         log.error("segment_not_locked", key=stored.key)
-        return False
+        return None

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from archiver.storage.s3_requests import Requests
 
 FOLDER = "_probe"
+BEHIND = f"canaries under {FOLDER}/ stay behind"  # said by the run that left them, and by no later one
 # Bytes that show the damage seen in the wild: chunk framing inside the object (finding F14), line ends changed, text decoded.
 BODY = b"8\r\ncanary\x00\xff\r\n0\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n" + bytes(range(256))
 OTHER = b"other bytes than those the checksum was made of"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from archiver.domain.errors import StorageError
 from archiver.domain.ports import Abilities, Lock
 from archiver.storage import canaries as trials
-from archiver.storage.canaries import FOLDER, METADATA, Canaries, Dialect
+from archiver.storage.canaries import BEHIND, FOLDER, METADATA, Canaries, Dialect
 from archiver.storage.checksums import CRC64NVME
 
 if TYPE_CHECKING:
@@ -139,10 +139,7 @@ def _lock_notes(canaries: Canaries, around: _Surroundings) -> Iterator[str]:
             elif not _locked(seen, canaries, around):
                 yield f"A {name} shows its retention, and was deleted all the same."
     if around.kept and canaries.lock is not None:
-        yield (
-            f"{len(around.kept)} canaries under {FOLDER}/ stay behind, locked for {_LOCK.seconds} s;"
-            " a probe an hour from now or later removes them."
-        )
+        yield (f"{len(around.kept)} {BEHIND}, locked for {_LOCK.seconds} s; a probe an hour from now or later removes them.")
     elif around.kept:
         yield f"{len(around.kept)} canaries under {FOLDER}/ could not be deleted."
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from archiver.domain.ports import Abilities
-from archiver.storage.canaries import Dialect
+from archiver.storage.canaries import BEHIND, Dialect
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +25,8 @@ def fingerprint(settings: S3Settings) -> str:
 
 def written(settings: S3Settings, abilities: Abilities, dialect: Dialect) -> dict[str, Any]:
     """The findings as JSON."""
-    return {"fingerprint": fingerprint(settings), "abilities": asdict(abilities), "dialect": asdict(dialect)}
+    lasting = replace(abilities, notes=tuple(note for note in abilities.notes if BEHIND not in note))
+    return {"fingerprint": fingerprint(settings), "abilities": asdict(lasting), "dialect": asdict(dialect)}
 
 
 def read(settings: S3Settings, memory: Mapping[str, Any]) -> tuple[Abilities, Dialect] | None:

@@ -196,7 +196,7 @@ async def test_every_trouble_is_a_sentence_with_its_count_and_its_remedy(world):
     assert (await status(world))["problems"] == [
         "rooms: the last pass: 9 announced, 8 listed",
         "rooms: 1 lost: the provider deleted them before they were archived",
-        "rooms: 1 damaged: read back and not the same; hint: archiver repair",
+        "rooms: 1 damaged: gone from the archive, or not the same; hint: archiver repair",
         "rooms: 3 failed (2 MediaIncomplete, 1 UrlRefused); hint: archiver retry --all-failed",
         "rooms: 2 wait with the provider status 'arch\\x1bived', which this program does not know",
         "rooms: 1 listed rows could not be catalogued and are kept in quarantine",

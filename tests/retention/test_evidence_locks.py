@@ -183,7 +183,6 @@ async def test_an_earlier_object_and_a_segment_get_their_locks_back_too(locked):
     await it.work()
     assert (await it.row()).key != old
     await seal(it)
-    await it.custody.job()  # so that the catalog knows how long the segment is locked
     for key in (old, "_ledger/000000000001.jsonl"):
         strip(it, key)
     result = await verified(it)
@@ -256,7 +255,6 @@ async def test_a_governance_lock_bypassed_on_a_real_server_is_put_back_and_delet
         async with archive(sqlite_url, policies=[policy("year", "1y")], mode="governance", store=store, clock=clock) as it:
             await it.archived("r1")
             await seal(it)
-            await it.custody.job()
             row = await it.row()
             (segment,) = await it.rows(sa.select(segments))
             assert segment.locked_until >= row.retain_until

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from archiver.catalog.evidence_tables import policies as policies_table
 from archiver.domain.errors import StorageUnavailable
+from archiver.domain.keeping import Longer
 from archiver.domain.ports import Later
 from archiver.domain.recording import State
 from tests.pipeline.memory_store import STRICT
@@ -165,6 +166,17 @@ async def test_a_longer_policy_lengthens_what_is_there_and_a_shorter_one_changes
     assert (await locked.custody.job()).extended == 0
     assert (await locked.row()).retain_until.year == 2033
     assert len(locked.store.extended) == 2
+
+
+async def test_what_a_store_locks_for_less_shortens_nothing_that_is_on_record(locked):
+    await locked.archived("r1")
+    before = await locked.row()
+    less = Longer(
+        pk=before.id, until=before.retain_until - timedelta(days=1), lock_mode=before.lock_mode, reason="the store says so"
+    )
+    await locked.keeping.retained([less])
+    assert (await locked.row()).retain_until == before.retain_until
+    assert await locked.lines("retention_extended") == []
 
 
 async def test_earlier_objects_of_a_rendition_are_lengthened_too(locked):
