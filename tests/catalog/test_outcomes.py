@@ -2,6 +2,9 @@
 
 from dataclasses import replace
 
+import pytest
+
+from archiver.domain.errors import CatalogError
 from archiver.domain.lifecycle import Event
 from archiver.domain.recording import ProviderStatus, State
 from archiver.domain.work import LEASE, Outcome
@@ -49,6 +52,13 @@ async def test_of_two_outcomes_for_one_entry_the_first_counts_and_the_other_is_r
     first, second = stored(entry), failed_once(entry)
     assert await world.me.save([first, second]) == [second]
     assert await world.state() is State.STORED
+
+
+async def test_a_change_whose_line_of_history_cannot_be_written_is_not_made(world):
+    (entry,) = await world.claimed()
+    with pytest.raises(CatalogError):
+        await world.me.save([replace(stored(entry), data={"what no JSON holds": object()})])
+    assert (await world.state(), await world.events()) == (State.TRANSFERRING, ["discovered", "claimed"])
 
 
 async def test_an_outcome_for_an_entry_that_is_not_there_is_returned(world):

@@ -3,9 +3,11 @@
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
+import pytest
 import sqlalchemy as sa
 
 from archiver.catalog.tables import ledger, passes, rooms, slices, sources
+from archiver.domain.errors import CatalogError
 from archiver.domain.recording import Room
 from archiver.domain.windows import Window
 from archiver.domain.work import PassResult, SourceState
@@ -66,6 +68,13 @@ async def test_an_incomplete_pass_is_kept_with_its_problem_and_moves_nothing(wor
         "",
         "9 announced, 8 listed",
     ]
+
+
+async def test_passes_that_cannot_be_kept_leave_the_watermark_where_it_was(world):
+    with pytest.raises(CatalogError):
+        await finish(world, a_pass(), a_pass(listing=None), watermark=NOON)
+    assert (await world.me.source_state(SOURCE)).watermark is None
+    assert await world.count(passes) == 0
 
 
 async def test_the_watermark_and_the_coverage_never_move_back(world):

@@ -1,6 +1,7 @@
 """Sealing: contiguous numbers, the same bytes whatever happens in between, nothing overwritten."""
 
 import asyncio
+import hashlib
 import json
 
 import pytest
@@ -11,6 +12,8 @@ from archiver.catalog.history import Change, record
 from archiver.catalog.tables import ledger
 from archiver.domain.errors import CatalogUnavailable, HistoryForked, StorageUnavailable
 from archiver.domain.ledger import segment_key
+from archiver.domain.ports import NewObject
+from archiver.pipeline.segments import render
 from tests.catalog.world import NOON, a_listing
 from tests.ledger.vault import Failing, Vault, a_folder, sha256
 
@@ -125,6 +128,18 @@ async def test_a_catalog_older_than_its_archive_stops_sealing_and_overwrites_not
         await vault.seal()
     assert await segments_of(vault) == before
     assert [problem.segment for problem in (await vault.audit()).problems] == [2]
+
+
+async def test_what_stands_where_the_next_segment_belongs_is_recognised_by_its_bytes_and_not_by_its_size(vault):
+    await vault.happens(3)
+    (body,) = [render(await vault.history.piece(vault.limit))]
+    forged = body.replace(b"reason 1", b"reason 9")
+    new = NewObject(key=segment_key(1), content_type="application/jsonl", metadata={})
+    await vault.storage.put(new, forged, sha256=hashlib.sha256(forged).digest())
+    with pytest.raises(HistoryForked):
+        await vault.seal()
+    assert await segments_of(vault) == {segment_key(1): forged}
+    assert await vault.rows(segments) == []
 
 
 async def test_lines_numbered_for_a_segment_that_then_vanish_stop_sealing(small):

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import functools
 import hashlib
 import json
 import os
@@ -46,6 +47,53 @@ async def put(store: Filesystem, key: str = KEY, body: bytes | memoryview = BODY
 
 def files(root: Path) -> list[str]:
     return sorted(str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir())
+
+
+# The disk
+
+
+class Disk:
+    """What a folder has written and not yet brought to the disk, by inode; and whether that was so when names were made."""
+
+    def __init__(self, monkeypatch):
+        self.unsafe: set[int] = set()
+        self.named_too_early: list[str] = []
+        self._real = {name: getattr(os, name) for name in ("pwrite", "write", "fsync", "ftruncate", "link", "rename")}
+        for name in ("pwrite", "write", "ftruncate"):
+            monkeypatch.setattr(os, name, functools.partial(self._written, name))
+        for name in ("link", "rename"):
+            monkeypatch.setattr(os, name, functools.partial(self._named, name))
+        monkeypatch.setattr(os, "fsync", self._synced)
+
+    def _written(self, name, handle, *rest):
+        self.unsafe.add(os.fstat(handle).st_ino)
+        return self._real[name](handle, *rest)
+
+    def _synced(self, handle):
+        self._real["fsync"](handle)
+        self.unsafe.discard(os.fstat(handle).st_ino)
+
+    def _named(self, name, source, target, **where):
+        if os.stat(source, dir_fd=where.get("src_dir_fd")).st_ino in self.unsafe:
+            self.named_too_early.append(target)
+        self.unsafe.add(os.fstat(where["dst_dir_fd"]).st_ino)  # a name is as safe as its folder
+        return self._real[name](source, target, **where)
+
+
+async def test_nothing_is_named_or_acknowledged_before_it_is_on_the_disk(store: Filesystem, monkeypatch):
+    disk = Disk(monkeypatch)
+    await put(store)
+    assert disk.unsafe == set()
+    large = new("s/2026/02/28/rec-2/media.ogg")
+    upload = await store.begin(large)
+    assert disk.unsafe == set()
+    parts = []
+    for number, size in ((1, 5 * MIB), (2, 100)):
+        parts.append(await store.put_part(large.key, upload, number, bytes(size)))
+        assert disk.unsafe == set()
+    await store.complete(large, upload, parts)
+    assert disk.unsafe == set()
+    assert disk.named_too_early == []
 
 
 # Kills

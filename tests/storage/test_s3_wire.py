@@ -230,6 +230,31 @@ async def test_a_put_says_everything_that_protects_the_object():
     assert "cookie" not in seen.headers
 
 
+async def test_a_deletion_names_a_version_also_where_it_has_none_to_name():
+    async with endpoint(lambda _seen: answer(204)) as here:
+        store = open_s3(here)
+        await store.delete(NEW.key, "v7")
+        await store.delete(NEW.key, "")
+        await store.aclose()
+    assert [(seen.method, seen.query.get("versionId")) for seen in here.seen] == [("DELETE", "v7"), ("DELETE", "null")]
+
+
+async def test_an_upload_is_aborted_until_the_part_that_was_under_way_is_gone_too():
+    """Finding F8: a part may land behind the first abort, and would be paid for for ever."""
+    late = b"<ListPartsResult><Part><PartNumber>1</PartNumber><Size>7</Size><ETag>e</ETag></Part></ListPartsResult>"
+
+    def script(seen):
+        if seen.method == "DELETE":
+            return answer(204)
+        return answer(body=late) if here.requests.count("DELETE /bucket/p/s/1/media.ogg") < 2 else error(404, "NoSuchUpload")
+
+    async with endpoint(script) as here:
+        store = open_s3(here)
+        await store.abort(NEW.key, "u")
+        await store.aclose()
+    assert [seen.method for seen in here.seen] == ["DELETE", "GET", "DELETE", "GET"]
+
+
 async def test_every_operation_names_the_owner_it_expects():
     async with endpoint(lambda _seen: error(400, "InvalidArgument")) as here:
         store = open_s3(here, expected_bucket_owner="123456789012")
