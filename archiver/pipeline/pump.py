@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 BATCH = 100  # outcomes saved in one transaction at most
-GATHER = 0.05  # seconds an outcome waits for company before it is saved, while others are under way
-AHEAD = 50  # entries claimed beyond the free places at most
+GATHER = 0.1  # seconds an outcome waits for company before it is saved, while others are under way
+AHEAD = 150  # entries claimed beyond the free places at most
 PATIENCE = 0.05  # seconds after a claim in which a few free places wait for more of them
+CHECKS = 1.0  # seconds between looks for what others stored and nobody verified, while there is other work
 AT_THE_END = 20.0  # seconds that saving is tried for once a one-shot run was told to stop
 LONGEST_NAP = 5.0  # seconds between looks at the queue when nothing rings: other processes put work into it too
 
@@ -66,6 +67,7 @@ class Pump:
         self._ready: deque[Entry] = deque()  # claimed, and waiting for a free place
         self._ahead = Ahead(clock, AHEAD)
         self._fed_at = float("-inf")
+        self._checks_due = float("-inf")
         self._gathering = False  # free places wait for more of them
         self._ended: asyncio.Queue[Outcome] = asyncio.Queue()
         self._unsaved = 0
@@ -137,7 +139,8 @@ class Pump:
         enough = (width + ahead) // 2 if ahead else width // 4
         now = self._clock.monotonic()
         # Claims in batches cost a fraction; but what is under way may take hours, and the places beside it have to be used.
-        self._gathering = 0 < room < enough and bool(self._tasks) and now - self._fed_at < PATIENCE
+        soon = bool(self._ready) or now - self._fed_at < PATIENCE  # no place is free yet, or none for long
+        self._gathering = 0 < room < enough and bool(self._tasks) and soon
         if room < 1 or self._gathering:
             return False
         try:
@@ -171,13 +174,22 @@ class Pump:
         What one claim got is ready before the next is made: if that one fails, the first is ours all the same, and held.
         """
         active, trials = self._health.active(), self._health.on_trial()
-        checkable = self._health.checkable()
-        got = self._take(await self._catalog.claim_stored(room, sources=checkable)) if checkable else 0
+        got = await self._claim_stored(room)
         if active and room > got:
             got += self._take(await self._catalog.claim(room - got, sources=active))
         for source in trials:
             if room > got and source not in self._tasks.values():
                 got += self._take(await self._catalog.claim(1, sources=[source]))
+        return got
+
+    async def _claim_stored(self, room: int) -> int:
+        """What waits to be verified; what this process stores, it verifies itself, so that a look now and then is enough."""
+        checkable = self._health.checkable()
+        now = self._clock.monotonic()
+        if not checkable or (self.busy and now < self._checks_due):
+            return 0
+        got = self._take(await self._catalog.claim_stored(room, sources=checkable))
+        self._checks_due = now if got else now + CHECKS
         return got
 
     def _take(self, entries: Sequence[Entry]) -> int:
