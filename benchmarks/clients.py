@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.children import Cost, run
+from benchmarks.children import ROOT, Cost, run
 
 if TYPE_CHECKING:
-    from benchmarks.children import Stage
+    from collections.abc import Callable, Mapping
+
+    from benchmarks.stage import Stage
 
 BIN = Path(sys.executable).parent
 WIDTH = 16  # transfers at once, for everybody
@@ -28,6 +32,7 @@ part_size = "{part_size}"
 
 [transfer]
 concurrency = {width}
+{transfer}
 
 [web]
 listen = ""
@@ -47,8 +52,18 @@ api_key = "{key}"
 """
 
 
-def configure(stage: Stage, folder: Path, *, catalog: str = "", width: int = WIDTH, part_size: str = "16MiB") -> Path:
-    """Writes the product's configuration file; its catalog is a new SQLite file unless a URL is given."""
+def configure(
+    stage: Stage,
+    folder: Path,
+    *,
+    catalog: str = "",
+    width: int = WIDTH,
+    part_size: str = "16MiB",
+    transfer: Mapping[str, object] | None = None,
+) -> Path:
+    """Writes the product's configuration file; its catalog is a new SQLite file unless a URL is given. `transfer` sets more keys of
+    that section.
+    """
     path = folder / "archiver.toml"
     text = CONFIGURATION.format(
         catalog=catalog or f"sqlite:///{folder}/catalog.db",
@@ -56,6 +71,7 @@ def configure(stage: Stage, folder: Path, *, catalog: str = "", width: int = WID
         endpoint=stage.endpoint,
         part_size=part_size,
         width=width,
+        transfer="\n".join(f"{name} = {json.dumps(value)}" for name, value in (transfer or {}).items()),
         api=stage.api,
         key=stage.key,
         media=stage.media.partition("://")[2],
@@ -64,10 +80,10 @@ def configure(stage: Stage, folder: Path, *, catalog: str = "", width: int = WID
     return path
 
 
-def sync(stage: Stage, folder: Path, *words: str, source: str = "rooms", python: tuple[str, ...] = ()) -> Cost:
+def sync(stage: Stage, folder: Path, *, source: str = "rooms", enough: Callable[[], bool] | None = None) -> Cost:
     """`archiver sync` of one source, as an operator runs it, with the configuration in the folder."""
-    command = [sys.executable, *python, "-m", "archiver", "--config", str(folder / "archiver.toml"), "sync", "--source", source]
-    return run([*command, *words, "--json"], environment=stage.environment, folder=folder)
+    command = [sys.executable, "-m", "archiver", "--config", str(folder / "archiver.toml"), "sync", "--source", source, "--json"]
+    return run(command, environment=stage.environment, folder=folder, enough=enough)
 
 
 def prepared(stage: Stage, folder: Path, **settings: Any) -> None:
@@ -89,22 +105,28 @@ def product(stage: Stage, folder: Path, **settings: Any) -> Cost:
     return sync(stage, folder)
 
 
+def start_up(stage: Stage, folder: Path) -> Cost:
+    """A run that finds an empty source: interpreter, imports, configuration, catalog, one poll, the end."""
+    prepared(stage, folder)
+    return sync(stage, folder, source="calls")
+
+
 def _remote(stage: Stage, folder: Path) -> str:
     return f":s3,provider=Other,endpoint='{stage.endpoint}',access_key_id=test,secret_access_key=test,region=us-east-1:bench/{folder.name}"
 
 
-def _rclone(stage: Stage, *words: str) -> list[str]:
-    quick = ["--transfers", str(WIDTH), "--checkers", str(WIDTH), "--s3-no-head", "--s3-no-check-bucket", "--no-traverse"]
+def _rclone(stage: Stage, *words: str, width: int = WIDTH) -> list[str]:
+    quick = ["--transfers", str(width), "--checkers", str(width), "--s3-no-head", "--s3-no-check-bucket", "--no-traverse"]
     quick += ["--stats", "0", "--log-level", "ERROR", "--ca-cert", str(stage.certificates.authority)]
     return [str(BIN / "rclone"), *words, *quick]
 
 
-def rclone_copyurl(stage: Stage, folder: Path) -> Cost:
+def rclone_copyurl(stage: Stage, folder: Path, *flags: str, width: int = WIDTH) -> Cost:
     """One batch of `rclone copyurl`: no hash kept, no HEAD after the put."""
     urls = folder / "urls.csv"
     with urls.open("w", newline="") as file:
         csv.writer(file).writerows([f"{stage.media}/{item['id']}", item["id"]] for item in stage.expected)
-    words = _rclone(stage, "copyurl", "--urls", str(urls), _remote(stage, folder))
+    words = _rclone(stage, "copyurl", "--urls", str(urls), _remote(stage, folder), *flags, width=width)
     return run(words, environment=stage.environment, folder=folder)
 
 
@@ -130,3 +152,26 @@ def boto3_job(stage: Stage, folder: Path) -> Cost:
         str(folder / "boto.db"),
     ]
     return run([*words, str(WIDTH)], environment=stage.environment, folder=folder)
+
+
+def built_floor(folder: Path) -> Path:
+    """The floor's program, compiled into a folder; raises FileNotFoundError without a C compiler, CalledProcessError without OpenSSL's headers."""
+    binary = folder / "floor"
+    if not binary.exists():
+        source = str(ROOT / "benchmarks" / "floor.c")
+        subprocess.run(["cc", "-O2", "-o", str(binary), source, "-lssl", "-lcrypto", "-lpthread"], check=True)
+    return binary
+
+
+def floor(stage: Stage, folder: Path) -> Cost:
+    """A C program that copies and hashes, and does nothing else."""
+    ids = "".join(f"{item['id']}\n" for item in stage.expected)
+    (folder / "ids").write_text(ids)
+    ports = [url.rpartition(":")[2] for url in (stage.media, stage.endpoint)]
+    authority = str(stage.certificates.authority) if stage.tls else ""
+    words = [str(built_floor(stage.folder)), str(WIDTH), str(16 * 2**20), *ports, authority]
+    done = run(["sh", "-c", 'exec "$0" "$@" < ids', *words], environment=stage.environment, folder=folder)
+    found = dict(line.split() for line in done.out.splitlines())
+    if found != {item["id"]: item["sha256"] for item in stage.expected}:
+        raise RuntimeError("the floor hashed something else than the source has")
+    return done

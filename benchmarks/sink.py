@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import base64
-import hashlib
 import itertools
 import json
 import re
@@ -23,25 +22,13 @@ from urllib.parse import parse_qsl, unquote
 
 from awscrt import checksums
 
+from benchmarks.bodies import CRC, SHA, Blob, Refused, proofs, received
 from benchmarks.http_threads import Server
 
 if TYPE_CHECKING:
     from benchmarks.http_threads import Request
 
-KEPT = 4096  # bytes of a body that can be read back: canaries, not recordings
-_HEX = re.compile(r"[0-9a-f]{64}")
 _NUMBER = re.compile(r"<PartNumber>(\d+)</PartNumber>")
-_SHA, _CRC = "x-amz-checksum-sha256", "x-amz-checksum-crc64nvme"
-
-
-@dataclass(slots=True)
-class Blob:
-    """A body or a part as it came in. `crc` is None where nobody asked for it."""
-
-    size: int
-    sha256: bytes
-    crc: int | None
-    kept: bytes = b""
 
 
 @dataclass(slots=True)
@@ -71,14 +58,6 @@ class Stored:
         return f'"{self.parts[0].sha256.hex()[:32]}{f"-{len(self.parts)}" if len(self.parts) > 1 else ""}"'
 
 
-class Refused(Exception):
-    """An error answer: status line, S3's code."""
-
-    def __init__(self, status: str, code: str) -> None:
-        super().__init__(code)
-        self.status, self.code = status, code
-
-
 class Sink:
     """One endpoint with any number of buckets; threads share it under one lock, held for dictionary work only."""
 
@@ -87,6 +66,7 @@ class Sink:
         self._numbers = itertools.count(1)
         self.objects: dict[str, Stored] = {}
         self.uploads: dict[str, Upload] = {}
+        self.sent: set[str] = set()  # how clients proved their bytes
         self.requests = 0
 
     def handle(self, request: Request) -> None:
@@ -106,7 +86,7 @@ class Sink:
 
     def _answer(self, request: Request, path: str, query: dict[str, str]) -> tuple[str, dict[str, str], bytes, int | None]:
         bucket, _, key = path.partition("/")
-        body = _received(request) if request.method in ("PUT", "POST") else None
+        body = received(request) if request.method in ("PUT", "POST") else None
         if bucket.startswith("_"):
             return self._control(request.method, bucket)
         if not key:
@@ -128,6 +108,7 @@ class Sink:
             if method == "POST" and name == "_reset":
                 self.objects.clear()
                 self.uploads.clear()
+                self.sent.clear()
             found = [
                 {
                     "key": key,
@@ -136,7 +117,7 @@ class Sink:
                 }
                 for key, item in self.objects.items()
             ]
-        answer = {"objects": found, "requests": self.requests, "uploads": len(self.uploads)}
+        answer = {"objects": found, "requests": self.requests, "uploads": len(self.uploads), "sent": sorted(self.sent)}
         return "200 OK", {"Content-Type": "application/json"}, json.dumps(answer).encode(), None
 
     def _of_bucket(self, method: str, query: dict[str, str]) -> tuple[str, dict[str, str], bytes, int | None]:
@@ -155,6 +136,8 @@ class Sink:
     def _put(
         self, path: str, request: Request, query: dict[str, str], body: Blob
     ) -> tuple[str, dict[str, str], bytes, int | None]:
+        if not body.kept:
+            self.sent |= proofs(request.headers)
         if "uploadId" in query:
             with self._lock:
                 upload = self.uploads.get(query["uploadId"])
@@ -186,7 +169,7 @@ class Sink:
         parts = [upload.parts[number] for number in named]
         stored = Stored(parts, upload.headers, _now())
         whole = _whole(parts)
-        if request.headers.get(_CRC, whole) != whole:
+        if request.headers.get(CRC, whole) != whole:
             raise Refused("400 Bad Request", "BadDigest")
         if int(request.headers.get("x-amz-mp-object-size", stored.size)) != stored.size:
             raise Refused("400 Bad Request", "InvalidRequest")
@@ -227,40 +210,6 @@ class Sink:
         return "200 OK", headers, stored.parts[0].kept, None
 
 
-def _received(request: Request) -> Blob | None:
-    """The body, refused where it is not what its checksums say."""
-    headers = request.headers
-    view = request.body()
-    if "aws-chunked" in headers.get("content-encoding", ""):
-        view = memoryview(_unframed(bytes(view)))
-    request.connection.text = bytes(view).decode("latin-1") if request.method == "POST" else ""
-    sha256 = hashlib.sha256(view).digest()
-    given = headers.get("x-amz-content-sha256", "")
-    if _HEX.fullmatch(given) and given != sha256.hex():
-        raise Refused("400 Bad Request", "XAmzContentSHA256Mismatch")
-    if request.method == "POST":
-        return None
-    crc = checksums.crc64nvme(view) if _CRC in headers else None
-    sums = {_SHA: sha256, _CRC: b"" if crc is None else crc.to_bytes(8, "big")}
-    if "content-md5" in headers:
-        sums["content-md5"] = hashlib.md5(view).digest()
-    if any(name in headers and base64.b64decode(headers[name]) != value for name, value in sums.items()):
-        raise Refused("400 Bad Request", "BadDigest")
-    return Blob(len(view), sha256, crc, bytes(view) if len(view) <= KEPT else b"")
-
-
-def _unframed(framed: bytes) -> bytes:
-    """The bytes inside aws-chunked framing."""
-    body, at = bytearray(), 0
-    while True:
-        line = framed.index(b"\r\n", at)
-        size = int(framed[at:line].partition(b";")[0], 16)
-        if not size:
-            return bytes(body)
-        body += framed[line + 2 : line + 2 + size]
-        at = line + 4 + size
-
-
 def _whole(parts: list[Blob]) -> str:
     total = 0
     for part in parts:
@@ -271,15 +220,15 @@ def _whole(parts: list[Blob]) -> str:
 
 
 def _crc(blob: Blob) -> dict[str, str]:
-    return {} if blob.crc is None else {_CRC: base64.b64encode(blob.crc.to_bytes(8, "big")).decode()}
+    return {} if blob.crc is None else {CRC: base64.b64encode(blob.crc.to_bytes(8, "big")).decode()}
 
 
 def _sent(stored: Stored) -> dict[str, str]:
     """The checksums that an object came with."""
-    if len(stored.parts) > 1 or _CRC in stored.headers or stored.headers.get("x-amz-checksum-algorithm") == "CRC64NVME":
+    if len(stored.parts) > 1 or CRC in stored.headers or stored.headers.get("x-amz-checksum-algorithm") == "CRC64NVME":
         whole = _whole(stored.parts)
-        return {_CRC: whole, "x-amz-checksum-type": "FULL_OBJECT"} if whole else {}
-    return {_SHA: base64.b64encode(stored.parts[0].sha256).decode()} if _SHA in stored.headers else {}
+        return {CRC: whole, "x-amz-checksum-type": "FULL_OBJECT"} if whole else {}
+    return {SHA: base64.b64encode(stored.parts[0].sha256).decode()} if SHA in stored.headers else {}
 
 
 def _now() -> str:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import hashlib
+import itertools
 import json
 import mmap
 import random
@@ -64,7 +66,7 @@ def populate(world: World, wanted: list[int], *, alike: bool) -> list[Recording]
             world.sessions[session] = Session(id=session, room_id=room, started_at=began, ended_at=now)
         ended = (now - timedelta(minutes=3) - SPREAD * rng.random()).replace(microsecond=0)
         recording_id = _uuid(rng)
-        media = MediaFile(kind=Kind.WEBM_VP8, seed="alike" if alike else recording_id, size_hint=size)
+        media = _media("alike" if alike else recording_id, size)
         made.append(
             Recording(
                 source=Source.TELNYX_ROOMS,
@@ -84,6 +86,11 @@ def populate(world: World, wanted: list[int], *, alike: bool) -> list[Recording]
     return made
 
 
+@cache
+def _media(seed: str, size: int) -> MediaFile:
+    return MediaFile(kind=Kind.WEBM_VP8, seed=seed, size_hint=size)
+
+
 def _uuid(rng: random.Random) -> str:
     digits = f"{rng.getrandbits(128):032x}"
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
@@ -100,17 +107,33 @@ def content(media: MediaFile) -> Any:
         return mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
 
 
-class Media:
-    """Serves the recordings' bytes, with ranges; `rate` is in bytes a second on each connection, 0 for as fast as it goes."""
+@cache
+def _digest(media: MediaFile, first: int, stop: int) -> str:
+    return hashlib.sha256(memoryview(content(media))[first:stop]).hexdigest()
 
-    def __init__(self, recordings: list[Recording], *, rate: int, jitter: random.Random) -> None:
+
+class Media:
+    """Serves the recordings' bytes, with ranges; `rate` is in bytes a second on each connection, 0 for as fast as it goes.
+
+    `GET /_seen` tells when the first of them was asked for, on the machine's monotonic clock, and how often; `POST /_reset`
+    forgets it; `GET /_digests/<recording id>/<size>,<size>,…` hashes a file cut into such pieces.
+    """
+
+    def __init__(self, recordings: list[Recording], *, rate: int) -> None:
         self._files = {recording.id: recording.media["media"] for recording in recordings}
         self._rate = rate
-        self._jitter = jitter
+        self._first = 0.0
+        self._requests = 0
 
     def handle(self, request: Request) -> None:
         """Answers GET and HEAD of `/…/<recording id>/…` or `/<recording id>`."""
         parts = request.target.partition("?")[0].split("/")
+        if parts[1].startswith("_"):
+            body = json.dumps(self._told(parts[1], parts[2:])).encode()
+            request.connection.answer("200 OK", {"Content-Type": "application/json"}, body)
+            return
+        self._first = self._first or time.monotonic()
+        self._requests += 1
         media = next((self._files[part] for part in parts if part in self._files), None)
         if media is None:
             request.connection.answer("404 Not Found", {})
@@ -126,6 +149,14 @@ class Media:
         request.connection.answer(status, headers, length=stop - first)
         if request.method != "HEAD":
             self._send(request, memoryview(content(media))[first:stop])
+
+    def _told(self, what: str, words: list[str]) -> dict[str, Any]:
+        if what == "_reset":
+            self._first, self._requests = 0.0, 0
+        if what == "_digests":
+            media, ends = self._files[words[0]], [0, *itertools.accumulate(map(int, words[1].split(",")))]
+            return {"sha256": [_digest(media, first, stop) for first, stop in itertools.pairwise(ends)]}
+        return {"first": self._first, "requests": self._requests}
 
     def _send(self, request: Request, body: memoryview) -> None:
         sock = request.connection.sock
@@ -165,7 +196,7 @@ async def _run(options: argparse.Namespace) -> None:
         content(recording.media["media"])
     options.manifest.write_text(json.dumps(list(_manifest(recordings))))
     tls = tuple(options.tls) if options.tls else None
-    media = Server(Media(recordings, rate=options.rate, jitter=random.Random(SEED)).handle, tls=tls)
+    media = Server(Media(recordings, rate=options.rate).handle, tls=tls)
     media.start()
     context = None
     if tls:
