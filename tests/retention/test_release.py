@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from archiver.catalog.tables import leases, renditions
 from archiver.domain.errors import ContractBroken, CredentialsRefused, ProviderUnavailable
 from archiver.domain.recording import ProviderStatus
+from archiver.domain.retention import RefusedByPolicy
 from tests.retention.archive import archive, policy, source
 
 
@@ -67,6 +68,25 @@ async def test_a_plan_of_releases_may_be_applied_again(giving):
     for _ in range(2):
         assert (await giving.apply(plan)).released == []
     assert giving.deletions == ["r1"]
+
+
+@pytest.mark.parametrize("seconds", [61, -61, 86_400])
+async def test_a_clock_in_doubt_stops_releases_and_erasures_as_it_stops_everything(giving, seconds):
+    """The same archive, plan and request, with and without a store whose clock is more than a minute away (I13)."""
+    await ripe(giving, "r1")
+    await giving.archived("old", ended_at=giving.clock.now() - timedelta(days=800))
+    giving.clock.advance(days=2)
+    await giving.request_erasure(ids=("old",))
+    plan = await giving.plan()
+    giving.store.skew = timedelta(seconds=seconds)
+    with pytest.raises(RefusedByPolicy, match="s apart"):
+        await giving.apply(plan)
+    applied = await giving.custody.job()
+    assert any("s apart" in problem for problem in applied.problems)
+    assert (giving.deletions, giving.deleted(), await giving.states()) == ([], [], {"r1": "verified", "old": "verified"})
+    giving.store.skew = timedelta(0)
+    applied = await giving.custody.job()
+    assert (giving.deletions, applied.erased, len(giving.deleted())) == (["r1"], 1, 1)
 
 
 async def test_it_cools_off_for_a_day_at_least(giving):
