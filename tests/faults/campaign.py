@@ -158,6 +158,7 @@ CAMPAIGNS = (
         "disasters", "clocks, catalogs and accounts that turn on the archive", proved("tests/retention/test_disasters.py"), 300
     ),
     Campaign("matrix", "rows of the fault matrix that tests of single parts inject", module("matrix"), 600),
+    Campaign("defects", "one-line sabotages of our own code, each caught by its test", module("defects", "--jobs", "1"), 900),
 )
 
 

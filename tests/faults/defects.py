@@ -238,7 +238,7 @@ def _child(copy, tests, answer, *, stops, within):
             recorder.run.errors.append(f"{found} was tested, which is no copy")
         answer.write_text(json.dumps({**asdict(recorder.run), "seconds": 0.0}))
         code = 0
-    except BaseException:
+    except BaseException:  # noqa: BLE001 -- a child never goes on as if it were the parent
         traceback.print_exc()
     finally:
         sys.stdout.flush()
