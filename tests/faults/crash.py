@@ -5,7 +5,8 @@
 
 A point is a resumption of a task, an SQL statement (before it; for COMMIT also behind it), or a call of the store (before it, and
 when it is done and not yet answered). With --lose nobody is killed there: the connection breaks instead, before the effect or
-behind it. `--at 40,12` kills the process that recovers from the first kill, at its 12th instant.
+behind it. `--at 40,12` kills the process that recovers from the first kill, at its 12th instant. With --calls resumptions are left
+out: whatever outlives the process is the same at all of them that lie between the same two statements or calls.
 """
 
 import argparse
@@ -33,17 +34,18 @@ LOST = {
 }
 
 
-def cases_of(place, case, *, part=(0, 1)):
-    """The case of each instant of a flow; with `part` (i, n), of every n-th of them from the i-th on.
+def cases_of(place, case, *, part=(0, 1), calls=False):
+    """The case of each instant of a flow; with `part` (i, n), of every n-th of them from the i-th on; with `calls`, of those alone.
 
     How many there are shows a run in which nobody is killed, and which has to keep every law itself.
     """
     whole = attempt(place, replace(case, at=(), lose=False))
     if whole.violations:
         raise AssertionError(str(whole))
-    count = sum(not instant.startswith("resume") for instant in whole.instants) if case.lose else len(whole.instants)
+    called = [at for at, instant in enumerate(whole.instants, 1) if not instant.startswith("resume")]
+    every = range(1, len(called if case.lose else whole.instants) + 1)  # where connections break, nothing else is counted
     first, step = part
-    return [replace(case, at=(at,)) for at in range(1 + first, count + 1, step)]
+    return [replace(case, at=(at,)) for at in (called if calls and not case.lose else every)[first::step]]
 
 
 def pairs_of(place, case, rng, count):
@@ -59,6 +61,7 @@ class Part:
 
     case: Case
     part: tuple[int, int] = (0, 1)
+    calls: bool = False
     pairs: int = 0
     seed: int = 0
 
@@ -108,7 +111,7 @@ def _sweep_part(part):
         cases = (
             pairs_of(place, part.case, random.Random(part.seed), part.pairs)
             if part.pairs
-            else cases_of(place, part.case, part=part.part)
+            else cases_of(place, part.case, part=part.part, calls=part.calls)
         )
         return swept(place, cases, Tried(flow=part.case.flow))
 
@@ -121,7 +124,8 @@ def _place(stack, case):
 
 def _sweep(given, flows, facts):
     """Every instant of these flows, and double kills where nobody's connection is what breaks."""
-    parts = [Part(case=Case(flow=flow, **facts), part=(n, SLICES)) for flow in flows for n in range(SLICES)]
+    slices = [(n * given.every, SLICES * given.every) for n in range(SLICES)]
+    parts = [Part(case=Case(flow=flow, **facts), part=part, calls=given.calls) for flow in flows for part in slices]
     if not given.lose:
         parts += [
             Part(case=Case(flow=flow, **facts), pairs=-(-given.pairs // len(flows)), seed=given.seed)
@@ -153,6 +157,8 @@ def main(words=None):
     parser.add_argument("--at", type=lambda text: tuple(int(word) for word in text.split(",")), default=())
     parser.add_argument("--lose", action="store_true", help="connections break instead of the process")
     parser.add_argument("--elsewhere", action="store_true", help="the next process runs on another machine")
+    parser.add_argument("--calls", action="store_true", help="at statements and calls only, and at no resumption")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="only every N-th instant")
     parser.add_argument("--pairs", type=int, default=300, help="double kills besides, over all flows")
     parser.add_argument("--seed", type=int, default=1, help="of the double kills")
     parser.add_argument("--jobs", type=int, help="processes at once; as many as there are cores")
