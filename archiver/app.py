@@ -30,6 +30,7 @@ from archiver.pipeline.health import Health
 from archiver.pipeline.locking import LockedTransfer
 from archiver.pipeline.pace import Pace
 from archiver.pipeline.pump import Pump
+from archiver.pipeline.ranges import Ranges
 from archiver.pipeline.tally import Tally
 from archiver.pipeline.transfer import Transfer
 from archiver.pipeline.verify import Verifier
@@ -140,15 +141,18 @@ class App:
     def pump(self, *, done: Callable[[Outcome], None] | None = None) -> Pump:
         """A pump over the opened sources."""
         observer = Counting(self.metrics)
+        part_size, concurrency = self.storage.part_size, self.settings.transfer.concurrency
+        budget, pace = ByteBudget(max(BUFFERS, part_size)), Pace(self.settings.transfer.bandwidth, self.clock)
         transfer = Transfer(
             providers=self.providers,
             storage=self.storage,
             catalog=self.catalog,
             clock=self.clock,
-            budget=ByteBudget(max(BUFFERS, self.storage.part_size)),
-            pace=Pace(self.settings.transfer.bandwidth, self.clock),
+            budget=budget,
+            pace=pace,
             lock_for=self.locking.lock_for,
             version=VERSION,
+            ranges=Ranges(clock=self.clock, budget=budget, pace=pace, connections=concurrency, part_size=part_size),
         )
         return Pump(
             catalog=self.catalog,
@@ -157,7 +161,7 @@ class App:
             health=self.health,
             clock=self.clock,
             observer=observer,
-            concurrency=self.settings.transfer.concurrency,
+            concurrency=concurrency,
             max_attempts=self.settings.transfer.max_attempts,
             done=done,
         )

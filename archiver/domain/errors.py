@@ -12,6 +12,7 @@
     │   ├── MediaUnavailable     T     completed, but no media (yet): 404 on the media
     │   ├── LinkExpired          T     403/401 at the media host: ask for a fresh link
     │   ├── MediaIncomplete      T     fewer or more bytes than announced, or no evidence of length
+    │   │   └── MediaChanged     T     another file than the one begun: its strong ETag is another
     │   ├── MediaImplausible     T     an error page, a wrong type, no magic bytes, an encoding nobody asked for
     │   ├── MediaTooSlow         T     below the floor of `transfer.min_rate`
     │   └── UrlRefused                 a link that must not be followed
@@ -97,6 +98,10 @@ class LinkExpired(ProviderError, Transient):
 
 class MediaIncomplete(ProviderError, Transient):
     """The bytes received do not agree with the length announced, or nothing announced a length."""
+
+
+class MediaChanged(MediaIncomplete):
+    """The host has another file now than the one that was begun; bytes of the two must not be mixed."""
 
 
 class MediaImplausible(ProviderError, Transient):

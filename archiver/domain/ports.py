@@ -75,13 +75,30 @@ class Resume:
     validator: str
 
 
+class Spans(Protocol):
+    """Further connections to a body that is under way, each for a span of it."""
+
+    @property
+    def host(self) -> str:
+        """Where they lead, fit for a log line."""
+
+    def open(self, first: int, stop: int) -> AbstractAsyncContextManager[AsyncGenerator[bytes, None]]:
+        """Opens the bytes [first, stop), 0 <= first < stop <= announced, by a guarded request of its own.
+
+        Yields exactly those bytes, or raises what `Media.chunks` raises. Entering raises RateLimited (the host asked to slow
+        down), MediaChanged (it has another file now), MediaImplausible (any answer but a 206 for exactly this span of the same
+        strong validator), and the errors of `open_media`.
+        """
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Media:
     """The body of one media file, opened and checked as far as headers go.
 
     `offset` is where this body starts (0 unless a Resume was honoured); `announced` is the size of the whole file in bytes as
     Content-Length or Content-Range give it, None where neither does. `chunks` raises ProviderUnavailable, MediaIncomplete or
-    MediaTooSlow. `metadata` holds decryption headers under their wire names in lower case.
+    MediaTooSlow; closed early it gives up the connection. `metadata` holds decryption headers under their wire names in lower
+    case. `spans` is there only for a large body of known length and strong validator from a host that serves ranges.
     """
 
     offset: int
@@ -89,7 +106,8 @@ class Media:
     content_type: str
     validator: str
     metadata: Mapping[str, str]
-    chunks: AsyncIterator[bytes]
+    chunks: AsyncGenerator[bytes, None]
+    spans: Spans | None = None
 
     @property
     def encrypted(self) -> bool:

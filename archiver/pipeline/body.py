@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from archiver.domain.ports import Provider
     from archiver.domain.recording import Entry, RecordingRef
     from archiver.pipeline.pace import Pace
+    from archiver.pipeline.ranges import Ranges
 
 RESUMES = 5  # of one attempt; after that the retry with its backoff is the better answer
 
@@ -26,14 +27,26 @@ class Body:
     """
 
     def __init__(
-        self, provider: Provider, ref: RecordingRef, entry: Entry, media: Media, pace: Pace, *, head: bytes = b""
+        self,
+        provider: Provider,
+        ref: RecordingRef,
+        entry: Entry,
+        media: Media,
+        pace: Pace,
+        *,
+        head: bytes = b"",
+        ranges: Ranges | None = None,
     ) -> None:
-        """`head` are the first bytes, where an earlier attempt has dealt with the first `media.offset` ones."""
+        """`head` are the first bytes, where an earlier attempt has dealt with the first `media.offset` ones.
+
+        With `ranges` a large body may come over several connections.
+        """
         self._provider = provider
         self._ref = ref
         self._entry = entry
         self.media = media
         self._pace = pace
+        self._ranges = ranges
         self.received = media.offset
         self.head = head
         self.resumed = 0
@@ -42,10 +55,16 @@ class Body:
         """All bytes once, in order."""
         failure: Exception | None = None
         try:
-            async for chunk in self.media.chunks:
-                self._take(chunk)
-                await self._pace.passed(len(chunk))
-                yield chunk
+            if self._ranges is not None and self.media.spans is not None:
+                async with aclosing(self._ranges.chunks(self.media, self._entry.source)) as chunks:
+                    async for chunk in chunks:
+                        self._take(chunk)
+                        yield chunk
+            else:
+                async for chunk in self.media.chunks:
+                    self._take(chunk)
+                    await self._pace.passed(len(chunk))
+                    yield chunk
         except errors.ProviderError as error:
             failure = error
         while failure is not None:
@@ -56,7 +75,6 @@ class Body:
                 async with aclosing(self._rest(failure)) as rest:
                     async for chunk in rest:
                         self._take(chunk)
-                        await self._pace.passed(len(chunk))
                         yield chunk
                 failure = None
             except errors.ProviderError as error:
@@ -70,7 +88,13 @@ class Body:
                 raise errors.MediaIncomplete(
                     f"cut after {self.received} bytes ({failure}), and the provider began anew"
                 ) from None
+            if self._ranges is not None and media.spans is not None:
+                async with aclosing(self._ranges.chunks(media, self._entry.source)) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+                return
             async for chunk in media.chunks:
+                await self._pace.passed(len(chunk))
                 yield chunk
 
     def _resumable(self, failure: Exception) -> bool:

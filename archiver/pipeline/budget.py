@@ -17,6 +17,7 @@ class ByteBudget:
     def __init__(self, total: int) -> None:
         self.total = total
         self._free = total
+        self._lent = 0
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     @asynccontextmanager
@@ -29,6 +30,27 @@ class ByteBudget:
         finally:
             self._free += wanted
             self._serve()
+
+    def spare(self, most: int) -> int:
+        """Bytes that may be borrowed now, with at most `most` lent at once; none while anybody waits."""
+        return 0 if self._waiting else max(0, min(self._free, most - self._lent))
+
+    def borrow(self, size: int, *, most: int) -> bool:
+        """Takes `size` bytes if they can be spared this moment, and says so; never waits. To be ended by `give_back`.
+
+        Who borrows and holds needs `most` to leave room for the largest hold: what is lent comes back only when a hold goes on.
+        """
+        if size > self.spare(most):
+            return False
+        self._free -= size
+        self._lent += size
+        return True
+
+    def give_back(self, size: int) -> None:
+        """Ends a loan."""
+        self._free += size
+        self._lent -= size
+        self._serve()
 
     async def _take(self, wanted: int) -> None:
         if not self._waiting and wanted <= self._free:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from archiver.domain.work import Catalog
     from archiver.pipeline.budget import ByteBudget
     from archiver.pipeline.pace import Pace
+    from archiver.pipeline.ranges import Ranges
 
 
 class Transfer:
@@ -40,7 +41,9 @@ class Transfer:
         pace: Pace,
         lock_for: Callable[[Entry], Lock | None],
         version: str,
+        ranges: Ranges | None = None,
     ) -> None:
+        """With `ranges`, which shares `budget` and `pace`, a large body may come over several connections."""
         self._providers = providers
         self._storage = storage
         self._large = Multipart(storage=storage, catalog=catalog, lock_for=lock_for)
@@ -49,6 +52,7 @@ class Transfer:
         self._pace = pace
         self._lock_for = lock_for
         self._version = version
+        self._ranges = ranges
 
     async def archive(self, entry: Entry, *, beside: str = "") -> Outcome:
         """Transfers one entry and returns its STORED outcome.
@@ -72,7 +76,7 @@ class Transfer:
             problem = integrity.uncarriable(media.metadata)
             if problem is not None:
                 raise errors.MediaImplausible(f"the headers it needs for decryption cannot be kept with it: {problem}")
-            body = Body(provider, ref, entry, media, self._pace, head=going.head if going else b"")
+            body = Body(provider, ref, entry, media, self._pace, head=going.head if going else b"", ranges=self._ranges)
             chunks = await held.enter_async_context(aclosing(body.chunks()))
             digest = going.digest if going and going.digest else new_digest()
             reader = PartReader(chunks, self._storage.part_size, digest)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -12,25 +12,28 @@ from aiohttp.http import HttpProcessingError
 
 from archiver.domain.errors import (
     LinkExpired,
+    MediaChanged,
     MediaImplausible,
     MediaIncomplete,
     MediaTooSlow,
     MediaUnavailable,
     ProviderError,
     ProviderUnavailable,
+    RateLimited,
     UrlRefused,
 )
 from archiver.domain.integrity import DECRYPTION_HEADERS
-from archiver.domain.ports import Media
+from archiver.domain.ports import Media, Resume
 from archiver.providers.links import MediaHosts, Target
+from archiver.providers.ranges import FileSpans, asking, problem, strong
 from archiver.providers.reach import HEADER_SECONDS, Reach, open_session, was_forbidden, words
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
     from aiohttp.abc import AbstractResolver
 
-    from archiver.domain.ports import Clock, Resume
+    from archiver.domain.ports import Clock
     from archiver.providers.settings import SourceOptions
 
 MOST_HOPS = 5
@@ -39,7 +42,6 @@ MOST_BYTES = 5 * 1024**4  # what S3 takes for one object
 MOST_UNANNOUNCED = 64 * 1024**3  # 24 hours of video at 5 Mbit/s: an endless body ends somewhere
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
-_STRONG = re.compile(r'"[!#-~]*"')
 _ERROR_CODE = re.compile(rb"<Code>([A-Za-z]{1,64})</Code>")
 
 
@@ -77,38 +79,70 @@ class MediaClient:
         self._source = options.name
         self._hosts = MediaHosts(options.name, options.media_hosts, known=hosts)
         self._min_rate = options.min_rate
+        self._ranges_from = options.ranges_from
         self._ca_bundle = options.ca_bundle
         self._clock = clock
         self._resolver = resolver
         self._sessions: dict[Reach, aiohttp.ClientSession] = {}
 
-    async def open(self, link: object, resume: Resume | None = None) -> Opened:
+    def target(self, link: object) -> Target:
+        """Where a link leads; raises UrlRefused for one that must not be followed."""
+        return self._hosts.target(link)
+
+    async def open(
+        self, link: object, resume: Resume | None = None, *, fresh: Callable[[], Awaitable[object]] | None = None
+    ) -> Opened:
         """Opens a link, following at most five redirects, each guarded as the first.
 
         Raises UrlRefused, LinkExpired (401, 403, S3's ExpiredToken), MediaUnavailable (404, 410), MediaImplausible (any other
         status that is not 200 or the 206 asked for, any encoding), ProviderUnavailable. What a Resume asks for is believed only
-        for exactly that range of the same strong validator; otherwise the body starts at 0.
+        for exactly that range of the same strong validator; otherwise the body starts at 0. `fresh` gives another link to the
+        same file, for ranges of it that are asked for when this one has expired.
         """
         target = self._hosts.target(link)
-        response = await self._follow(target, resume)
+        response, reached = await self._follow(target, resume)
         if resume is not None and (response.status == 416 or extent(response.status, response.headers, resume) is None):
             response.close()
-            response = await self._follow(target, None)
+            response, reached = await self._follow(target, None)
             resume = None
-        return await self.adopt(response, resume)
+        opened = await self.adopt(response, resume)
+        announced = opened.media.announced
+        if announced is not None and announced - opened.media.offset >= self._ranges_from:
+            return self._with_spans(opened, reached, announced, fresh)
+        return opened
 
-    async def adopt(self, response: aiohttp.ClientResponse, resume: Resume | None = None) -> Opened:
-        """Takes an answer for a media body, or raises what `open` raises; the answer is closed if it is none."""
-        problem: ProviderError | None
+    async def span(self, target: Target, first: int, stop: int, *, validator: str, total: int) -> Opened:
+        """Opens the bytes [first, stop) of a file of `total` bytes.
+
+        Raises what `open` raises, RateLimited (429, 503), MediaChanged (another strong ETag), and MediaImplausible for
+        whatever else is not exactly that span of the file that `validator` names.
+        """
+        response, _ = await self._follow(target, asking(first, stop, validator))
+        status, headers = response.status, response.headers
+        wrong = problem(status, headers, first=first, stop=stop, validator=validator, total=total)
+        if wrong is not None and (isinstance(wrong, RateLimited | MediaChanged) or status in {200, 206}):
+            response.close()
+            raise wrong
+        return await self.adopt(response, expected=Extent(offset=first, total=stop))
+
+    async def adopt(
+        self, response: aiohttp.ClientResponse, resume: Resume | None = None, *, expected: Extent | None = None
+    ) -> Opened:
+        """Takes an answer for a media body, or raises what `open` raises; the answer is closed if it is none.
+
+        `expected` is what was found out about a range that was asked for without a Resume.
+        """
+        wrong: ProviderError | None
         try:
-            problem = self._problem(response, resume, await _error_code(response) if response.status >= 400 else "")
+            code = await _error_code(response) if response.status >= 400 else ""
+            wrong = self._problem(response, code, ranged=resume is not None or expected is not None)
         except BaseException:
             response.close()
             raise
-        found = extent(response.status, response.headers, resume)
-        if problem is not None or found is None:
+        found = expected or extent(response.status, response.headers, resume)
+        if wrong is not None or found is None:
             response.close()
-            raise problem or MediaImplausible(f"{self._source}: the media host sent a part of the file that was not asked for")
+            raise wrong or MediaImplausible(f"{self._source}: the media host sent a part of the file that was not asked for")
         chunks = self._chunks(response, found)
         media = Media(
             offset=found.offset,
@@ -126,15 +160,27 @@ class MediaClient:
             _, session = self._sessions.popitem()
             await session.close()
 
-    async def _follow(self, target: Target, resume: Resume | None) -> aiohttp.ClientResponse:
+    def _with_spans(self, opened: Opened, target: Target, total: int, fresh: Callable[[], Awaitable[object]] | None) -> Opened:
+        """A large body with the offer of further connections, where its host serves ranges of a file it can name."""
+        media, response = opened.media, opened.response
+        serves = response.status == 206 or response.headers.get("Accept-Ranges", "").strip().lower() == "bytes"
+        if not serves or not media.validator:
+            return opened
+        spans = FileSpans(self, target, validator=media.validator, total=total, fresh=fresh)
+        return replace(opened, media=replace(media, spans=spans))
+
+    async def _follow(self, target: Target, ranged: Resume | Mapping[str, str] | None) -> tuple[aiohttp.ClientResponse, Target]:
+        """The answer at the end of all redirects, and the place that gave it."""
         headers = {"Accept": "*/*"}
-        if resume is not None:
-            headers |= {"Range": f"bytes={resume.offset}-", "If-Range": resume.validator}
+        if isinstance(ranged, Resume):
+            headers |= {"Range": f"bytes={ranged.offset}-", "If-Range": ranged.validator}
+        elif ranged is not None:
+            headers |= ranged
         for _ in range(MOST_HOPS + 1):
             response = await self._hop(target, headers)
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or location is None:
-                return response
+                return response, target
             response.close()
             target = self._hosts.target(location, base=target)
         raise UrlRefused(f"{self._source}: a link redirects more than {MOST_HOPS} times")
@@ -158,8 +204,8 @@ class MediaClient:
             self._sessions[reach] = open_session(reach, ca_bundle=self._ca_bundle, limit=0, resolver=self._resolver)
         return self._sessions[reach]
 
-    def _problem(self, response: aiohttp.ClientResponse, resume: Resume | None, code: str) -> ProviderError | None:
-        """Why an answer is not a media body; None where it may be one."""
+    def _problem(self, response: aiohttp.ClientResponse, code: str, *, ranged: bool) -> ProviderError | None:
+        """Why an answer is not a media body; None where it may be one. `ranged`: a part of it was asked for."""
         status = response.status
         text = f"{self._source}: the media host answered {status}{f' {code}' if code else ''}"
         if status in {401, 403} or code == "ExpiredToken":
@@ -168,7 +214,7 @@ class MediaClient:
             return MediaUnavailable(f"{text}: no media for this recording (yet)")
         if status >= 500 or status in {408, 429}:
             return ProviderUnavailable(text)
-        if status != 200 and not (status == 206 and resume is not None):
+        if status != 200 and not (status == 206 and ranged):
             return MediaImplausible(f"{text}, accepted: 200")
         encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
         if encoding not in {"", "identity"}:
@@ -203,12 +249,19 @@ class MediaClient:
                 if at - counted < self._min_rate * waited:
                     raise self._too_slow(at - counted, waited)
                 waited, counted = 0.0, at
-            yield chunk
-        if body.total is not None and at != body.total:
-            raise MediaIncomplete(f"{self._source}: {at} bytes received, {body.total} announced")
+            try:
+                yield chunk
+            except GeneratorExit:
+                response.close()  # else the rest of the body would wait in its connection until everything is closed
+                raise
+        self._check_end(at, body.total, None if protocol is None else protocol.exception())
+
+    def _check_end(self, at: int, total: int | None, failure: BaseException | None) -> None:
+        if total is not None and at != total:
+            raise MediaIncomplete(f"{self._source}: {at} bytes received, {total} announced")
         # aiohttp cuts a body off at its Content-Length (F2), and then stumbles over the rest of it as if that were an answer.
-        if protocol is not None and isinstance(protocol.exception(), HttpProcessingError):
-            raise MediaIncomplete(f"{self._source}: more bytes came than the {body.total} announced")
+        if isinstance(failure, HttpProcessingError):
+            raise MediaIncomplete(f"{self._source}: more bytes came than the {total} announced")
 
     def _broken_off(self, error: Exception, at: int, total: int | None) -> ProviderError:
         text = f"{self._source}: {words(error)} after {at} bytes, {'an unknown number' if total is None else total} announced"
@@ -238,11 +291,6 @@ def extent(status: int, headers: Mapping[str, str], resume: Resume | None) -> Ex
     same = strong(headers.get("ETag", "")) == resume.validator != ""
     fits = first == resume.offset <= last == total - 1 and announced in {None, total - first}
     return Extent(offset=first, total=total) if same and fits else None
-
-
-def strong(etag: str) -> str:
-    """An ETag that may tie ranges together; "" for a weak, missing or malformed one."""
-    return etag if _STRONG.fullmatch(etag) else ""
 
 
 async def _error_code(response: aiohttp.ClientResponse) -> str:

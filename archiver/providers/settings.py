@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from archiver.providers.ranges import LARGE
+
 # Called once for each request to the API with the name of the endpoint and the status, "timeout" or "error".
 Observe = Callable[[str, str], None]
 
@@ -34,8 +36,9 @@ class SourceOptions:
 
     `base_url` "" means the provider's public address. `media_hosts` are `host` or `host:port` that download links may lead to
     besides the provider's own; the only way to allow a private address. `formats` are the renditions wanted where a provider
-    offers several. `min_rate` is the floor of a download in bytes a second, 0 for none. `ca_bundle` is a PEM file used instead
-    of the system's certificate authorities.
+    offers several. `min_rate` is the floor of a download in bytes a second, 0 for none. `ranges_from` is how many bytes have
+    to be still to come for further connections to be offered. `ca_bundle` is a PEM file used instead of the system's
+    certificate authorities.
     """
 
     name: str
@@ -43,5 +46,6 @@ class SourceOptions:
     media_hosts: tuple[str, ...] = ()
     formats: tuple[str, ...] = ("mp3",)
     min_rate: float = 32 * 1024
+    ranges_from: int = LARGE
     credentials: Credentials = field(default_factory=Credentials)
     ca_bundle: str = ""

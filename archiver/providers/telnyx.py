@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from archiver.domain.errors import ConfigurationError, ContractBroken, LinkExpired, MediaUnavailable
@@ -128,12 +129,13 @@ class Telnyx:
 
     async def _open(self, ref: RecordingRef, rendition: str, resume: Resume | None) -> Opened:
         link = self._remembered.take(ref.recording_id, rendition, now=self._clock.monotonic())
+        fresh = partial(self._fresh_link, ref, rendition)
         try:
-            return await self.media.open(link or await self._fresh_link(ref, rendition), resume)
+            return await self.media.open(link or await fresh(), resume, fresh=fresh)
         except LinkExpired:
             # Also what S3 answers for a file that is gone, where listing is not allowed: asking anew tells the two apart.
             pass
-        return await self.media.open(await self._fresh_link(ref, rendition), resume)
+        return await self.media.open(await fresh(), resume, fresh=fresh)
 
     async def _fresh_link(self, ref: RecordingRef, rendition: str) -> str:
         row = await self._row(ref)

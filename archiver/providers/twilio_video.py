@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from archiver.domain.errors import ContractBroken, LinkExpired, MediaImplausible, MediaUnavailable, RecordingGone
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
+    import aiohttp
     from aiohttp.abc import AbstractResolver
 
     from archiver.domain.ports import Clock, Media, Resume
@@ -167,15 +169,30 @@ class TwilioVideo:
 
         Documented is a 302 whose body says the same as its Location (W-rec); the bytes themselves are taken as well (9.3).
         """
+        link, answer = await self._place(ref)
+        if answer is not None:
+            return await self._media.adopt(answer)
+        return await self._media.open(link, resume, fresh=partial(self._fresh_link, ref))
+
+    async def _place(self, ref: RecordingRef) -> tuple[object, aiohttp.ClientResponse | None]:
+        """The link that Media of a recording leads to, and the answer instead where the bytes came themselves."""
         reply = await self._api.follow(f"{_PATH}/{ref.recording_id}/Media")
         if reply.status == 404:
             raise await self._why_no_media(ref)
         if reply.response is not None:
-            return await self._media.adopt(reply.response)
+            return None, reply.response
         link = reply.location or (reply.payload.get("redirect_to") if isinstance(reply.payload, dict) else None)
         if not link:
             raise MediaImplausible(f"{self.source}: Media of {ref.recording_id} answered {reply.status} and named no place")
-        return await self._media.open(link, resume)
+        return link, None
+
+    async def _fresh_link(self, ref: RecordingRef) -> object:
+        """Another link to the same media; raises MediaImplausible where Twilio sends the bytes themselves now."""
+        link, answer = await self._place(ref)
+        if answer is None:
+            return link
+        answer.close()
+        raise MediaImplausible(f"{self.source}: Media of {ref.recording_id} named no place this time")
 
     async def _why_no_media(self, ref: RecordingRef) -> MediaUnavailable | RecordingGone:
         """A 404 on the media means five things (4.4); the record tells them apart. Raises RecordingGone where there is none."""
