@@ -11,12 +11,15 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from archiver.catalog import listing as lists
+from archiver.cli import parquet
 from archiver.cli.query import full_key, open_catalog
 from archiver.cli.selecting import selector_of, selector_options
-from archiver.cli.tables import say
+from archiver.cli.tables import counted, say
 from archiver.domain.errors import StorageFull, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from archiver.catalog.selector import Selector
     from archiver.cli.context import Invocation
     from archiver.config import Settings
@@ -32,39 +35,57 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 @click.command("export")
 @selector_options
 @click.option("-o", "output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Instead of stdout.")
+@click.option(
+    "--format", "form", type=click.Choice(["csv", "parquet"]), default="csv", show_default=True, help="Parquet needs pyarrow."
+)
 @click.pass_obj
-def export(invocation: Invocation, /, output: Path | None, **given: Any) -> None:
-    """Write one line of CSV a rendition, with the fields of `list --json`; everything, or what the selectors choose.
+def export(invocation: Invocation, /, output: Path | None, form: str, **given: Any) -> None:
+    """Write one row a rendition, with the fields of `list --json`; everything, or what the selectors choose.
 
-    A cell that a spreadsheet would take for a formula gets an apostrophe before it.
+    In CSV a cell that a spreadsheet would take for a formula gets an apostrophe before it; Parquet keeps texts as they are.
     """
     chosen = selector_of(given, required=False)
     settings = invocation.settings(need_sources=False)
+    if form == "parquet":
+        if output is None:
+            raise UsageError("--format parquet needs -o FILE: what it writes is not text")
+        parquet.load()  # before a file is made
     if output is None:
-        asyncio.run(write(settings, chosen, sys.stdout))
+        asyncio.run(write(settings, chosen, csv_rows(sys.stdout)))
         return
-    if output.exists():
-        raise UsageError(f"-o {output} exists already")
     try:
-        with output.open("x", encoding="utf-8", newline="") as file:
-            lines = asyncio.run(write(settings, chosen, file))
+        lines = _to_file(settings, chosen, output, form)
+    except FileExistsError:
+        raise UsageError(f"-o {output} exists already") from None
     except OSError as error:
         raise StorageFull(f"-o {output} cannot be written: {error.strerror}") from None
-    say(f"{output}: {lines:,} renditions")
+    say(f"{output}: {counted(lines, 'rendition')}")
 
 
-async def write(settings: Settings, chosen: Selector, file: IO[str]) -> int:
-    """Writes header and rows; returns how many rows. One short transaction a page, so a slow reader holds nothing up."""
+def _to_file(settings: Settings, chosen: Selector, output: Path, form: str) -> int:
+    if form == "parquet":
+        with output.open("xb") as raw, parquet.writing(raw, COLUMNS) as take:
+            return asyncio.run(write(settings, chosen, take))
+    with output.open("x", encoding="utf-8", newline="") as file:
+        return asyncio.run(write(settings, chosen, csv_rows(file)))
+
+
+def csv_rows(file: IO[str]) -> Callable[[Mapping[str, Any]], None]:
+    """Writes the header, and gives what writes one rendition after the other."""
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(COLUMNS)
+    return lambda document: writer.writerow([cell(document[name]) for name in COLUMNS])
+
+
+async def write(settings: Settings, chosen: Selector, take: Callable[[Mapping[str, Any]], None]) -> int:
+    """Hands every rendition to `take`; returns how many. One short transaction a page, so a slow reader holds nothing up."""
     lines = after = 0
     async with open_catalog(settings) as database:
         while True:
             async with database.read() as conn:
                 rows = await lists.page(conn, chosen, limit=PAGE, after=after)
             for row in rows:
-                document = lists.document(row, full_key(settings.storage))
-                writer.writerow([cell(document[name]) for name in COLUMNS])
+                take(lists.document(row, full_key(settings.storage)))
             lines += len(rows)
             if len(rows) < PAGE:
                 return lines

@@ -81,7 +81,7 @@ def _say(found: Audit) -> None:
         rows = [[_blank(problem.segment), _blank(problem.line), problem.what] for problem in found.problems]
         print_table(["segment", "line", "what is wrong"], rows)
         say()
-    say(f"{found.events:,} events in {found.segments:,} segments; {found.unsealed:,} not sealed yet")
+    say(f"{counted(found.events, 'event')} in {counted(found.segments, 'segment')}; {found.unsealed:,} not sealed yet")
     say(f"head {found.head or '(nothing is sealed)'}")
     say(f"{len(found.problems):,} problems" if found.problems else "the history is whole: catalog, archive and chain agree")
 
