@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+from collections import Counter
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import sqlalchemy as sa
 
+from archiver.catalog import tallies
 from archiver.catalog.threads import Threads
 from archiver.domain.errors import CatalogError, CatalogUnavailable
 
@@ -33,10 +35,18 @@ class Tx:
 
     conn: AsyncConnection
     now: datetime
+    moves: Counter[tuple[str, str]] = field(default_factory=Counter)  # renditions by source and state, as far as it changes them
 
     async def execute(self, statement: sa.Executable, parameters: Any = None) -> sa.CursorResult[Any]:
         """Runs one statement; a list of parameter sets runs it for each of them."""
         return await self.conn.execute(statement, parameters)
+
+
+async def _whole(unit: Callable[[Tx], Awaitable[T]], tx: Tx) -> T:
+    """The unit, and what follows from all that it did."""
+    result = await unit(tx)
+    await tallies.write(tx.conn, tx.moves)
+    return result
 
 
 def driver_url(url: str, *, sync: bool = False) -> sa.URL:
@@ -189,12 +199,12 @@ class Database:
 
     async def _once(self, unit: Callable[[Tx], Awaitable[T]]) -> T:
         if isinstance(self._engine, Threads):
-            return await self._engine.write(lambda conn: unit(Tx(conn, self._clock())))
+            return await self._engine.write(lambda conn: _whole(unit, Tx(conn, self._clock())))
         if not self.sqlite:
             async with self._engine.begin() as conn:
-                return await unit(Tx(conn, await self._now(conn)))
+                return await _whole(unit, Tx(conn, await self._now(conn)))
         async with self._writing, self._engine.begin() as conn:
-            return await unit(Tx(conn, await self._now(conn)))
+            return await _whole(unit, Tx(conn, await self._now(conn)))
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from archiver.catalog import tallies
 from archiver.catalog.tables import ledger
 
 if TYPE_CHECKING:
@@ -49,3 +50,4 @@ async def record(tx: Tx, actor: str, changes: Sequence[Change]) -> None:
         for change in changes
     ]
     await tx.execute(sa.insert(ledger), rows)
+    tallies.note(tx.moves, changes)

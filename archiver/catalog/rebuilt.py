@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from archiver.catalog import adopted, replaying, restored
+from archiver.catalog import adopted, replaying, restored, tallies
 from archiver.catalog.evidence_tables import manifests, notes, segments
 from archiver.catalog.history import Change, record
 from archiver.catalog.manifests import COLUMNS, INSTANTS
@@ -88,6 +88,8 @@ class SqlRebuild:
         async def unit(tx: Tx) -> None:
             await record(tx, self._actor, [Change(event="catalog_rebuilt", reason="rebuilt from the archive alone", data=told)])
             await _note(tx, {"state": "done", **told})
+            tx.moves.clear()
+            await tallies.recount(tx.conn)
 
         await self._database.write(unit)
 

@@ -1,7 +1,6 @@
 """How things stand: the questions behind `status`, the metrics and the dashboard. Reads only.
 
-What each costs: counts read the whole index on (source, state), once, and no row; everything else reads what is open, failed or
-recent, through an index. Only `catalog check` reads whole tables.
+What each costs: counts are kept (tallies.py), the rest reads what is open, failed or recent through an index. Only `catalog check` reads whole tables.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from archiver.catalog.alarms import alarms
 from archiver.catalog.ledger import overdue
 from archiver.catalog.listing import sources_listed
 from archiver.catalog.problems import Concerns, concerns, problems, stalled
-from archiver.catalog.tables import ledger, passes, recordings, renditions, sources
+from archiver.catalog.tables import ledger, passes, recordings, renditions, sources, tallies
 from archiver.config import format_instant
 from archiver.domain import lifecycle
 from archiver.domain.recording import State
@@ -60,7 +59,7 @@ async def state_counts(conn: AsyncConnection) -> dict[str, dict[str, int]]:
 
 async def _counts(conn: AsyncConnection) -> tuple[dict[str, dict[str, int]], dict[str, int]]:
     """Renditions by source and state, and by source those whose last attempt failed; one statement, so that they add up (I25)."""
-    by_state = sa.select(R.source, R.state, sa.func.count().label("n")).group_by(R.source, R.state)
+    by_state = sa.select(tallies.c.source, tallies.c.state, tallies.c.n).where(tallies.c.n != 0)
     names = await sources_listed(conn)  # named, so that only the rows in these states are looked at
     tried = R.source.in_(names), R.state.in_(["due", "transferring", "stored"]), R.error != ""
     failing = sa.select(R.source, sa.literal(_FAILING), sa.func.count()).where(*tried).group_by(R.source)

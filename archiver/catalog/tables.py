@@ -203,6 +203,15 @@ sa.Index("ix_renditions_source_state", renditions.c.source, renditions.c.state)
 _open_upload = renditions.c.upload_id != sa.literal_column("''")
 sa.Index("ix_renditions_uploads", renditions.c.upload_id, sqlite_where=_open_upload, postgresql_where=_open_upload)
 
+# How many renditions there are by source and state: written with every change, see tallies.py.
+tallies = sa.Table(
+    "tallies",
+    metadata,
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("state", sa.Text, primary_key=True),
+    sa.Column("n", sa.BigInteger, nullable=False),
+)
+
 # Objects that a rendition had before the provider's bytes changed: kept, checked and retained like the current one (I8).
 superseded = sa.Table(
     "superseded",

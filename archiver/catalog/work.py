@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from archiver.catalog.history import Change, record
 from archiver.catalog.steps import Step, take
-from archiver.catalog.tables import recordings, renditions, superseded
+from archiver.catalog.tables import recordings, renditions, superseded, tallies
 from archiver.domain import lifecycle
 from archiver.domain.errors import StaleEntry
 from archiver.domain.ledger import instant
@@ -394,8 +394,8 @@ async def hand_back(tx: Tx, actor: str, workers: Collection[str], reason: str) -
 async def counts(conn: AsyncConnection) -> dict[str, dict[str, int]]:
     """Renditions by source and state."""
     found: dict[str, dict[str, int]] = {}
-    for row in (await conn.execute(sa.select(R.source, R.state, sa.func.count()).group_by(R.source, R.state))).all():
-        found.setdefault(row.source, {})[row.state] = row[2]
+    for row in (await conn.execute(sa.select(tallies).where(tallies.c.n != 0))).all():
+        found.setdefault(row.source, {})[row.state] = row.n
     return found
 
 

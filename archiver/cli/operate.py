@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from archiver.catalog import consistency, operator, schema
+from archiver.catalog import consistency, operator, schema, tallies
 from archiver.cli import exits
 from archiver.cli.query import open_catalog
 from archiver.cli.tables import print_table, say, say_json
@@ -69,9 +69,16 @@ def catalog() -> None:
 @_as_json
 @click.pass_obj
 def upgrade(invocation: Invocation, *, as_json: bool) -> None:
-    """Bring the catalog's schema to what this program needs; one process at a time, the others wait."""
+    """Bring the catalog's schema to what this program needs, and count states anew; one process at a time, others wait."""
     settings = invocation.settings(need_sources=False)
-    before = asyncio.run(schema.ready(settings.catalog.url.reveal(), upgrade=True))
+
+    async def main() -> schema.SchemaState:
+        before = await schema.ready(settings.catalog.url.reveal(), upgrade=True)
+        async with open_catalog(settings) as database:
+            await database.write(lambda tx: tallies.recount(tx.conn))
+        return before
+
+    before = asyncio.run(main())
     if as_json:
         say_json({"schema": "archiver.upgrade/1", "was": before.found, "now": before.head})
     elif before.current:

@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from archiver.catalog import leases
+from archiver.catalog import leases, tallies
 from archiver.catalog.catalog import SqlCatalog
 from archiver.catalog.database import Database
 from archiver.catalog.leases import Worker
@@ -142,6 +142,7 @@ class World:
         entry = await self.entry(recording_id, source=source)
         change = sa.update(renditions).where(renditions.c.id == entry.id)
         await self.me.database.write(lambda tx: tx.execute(change.values(state=state.value, **held, **columns)))
+        await self.me.database.write(lambda tx: tallies.recount(tx.conn))
         return replace(entry, state=state, **{name: columns[name] for name in columns if name in Entry.__slots__})
 
     # -- looking
