@@ -10,6 +10,7 @@ from archiver.catalog.tables import recordings, renditions
 from archiver.domain.lifecycle import Event
 from archiver.domain.work import Outcome
 from archiver.web import visible
+from archiver.web.templating import environment
 from tests.web.hostile import PAYLOADS, groups
 from tests.web.seeds import ROOMS, Source
 from tests.web.site import site_at
@@ -35,6 +36,11 @@ AUDIT = """() => {
 
 def test_there_are_enough_of_them():
     assert len(set(PAYLOADS)) >= 40
+
+
+def test_whatever_a_template_shows_is_escaped():
+    template = environment().from_string('<p title="{{ text }}">{{ text }}</p>')
+    assert template.render(text="<script>") == '<p title="&lt;script&gt;">&lt;script&gt;</p>'
 
 
 GROUPS = groups()
