@@ -1,6 +1,7 @@
 """How things stand: the questions behind `status`, the metrics and the dashboard. Reads only.
 
-What each costs: counts are kept (tallies.py), the rest reads what is open, failed or recent through an index. Only `catalog check` reads whole tables.
+What each costs: counts are kept (tallies.py), the rest reads what is open, failed or recent through an index. Only
+`catalog check` reads whole tables.
 """
 
 from __future__ import annotations

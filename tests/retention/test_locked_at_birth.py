@@ -130,6 +130,7 @@ async def test_an_object_of_an_earlier_attempt_with_a_shorter_lock_is_lengthened
     entries = await locked.catalog.claim(1, sources=["rooms"])
     with pytest.raises(StorageUnavailable):
         await locked.transfer().archive(entries[0])
+    locked.catalog._let_go(entries)  # the process that held it is gone
     locked.change(policies=[policy("longer", "2y")])
     locked.clock.advance(minutes=1)
     await locked.work()
