@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import io
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -63,11 +65,17 @@ def export(invocation: Invocation, /, output: Path | None, form: str, **given: A
 
 
 def _to_file(settings: Settings, chosen: Selector, output: Path, form: str) -> int:
-    if form == "parquet":
-        with output.open("xb") as raw, parquet.writing(raw, COLUMNS) as take:
-            return asyncio.run(write(settings, chosen, take))
-    with output.open("x", encoding="utf-8", newline="") as file:
-        return asyncio.run(write(settings, chosen, csv_rows(file)))
+    """Whole or not at all: half a table looks like a table, and pyarrow ends its file properly whatever happened."""
+    with output.open("xb") as raw, ExitStack() as stack:
+        stack.callback(output.unlink)
+        if form == "parquet":
+            with parquet.writing(raw, COLUMNS) as take:
+                lines = asyncio.run(write(settings, chosen, take))
+        else:
+            with io.TextIOWrapper(raw, encoding="utf-8", newline="") as text:
+                lines = asyncio.run(write(settings, chosen, csv_rows(text)))
+        stack.pop_all()
+        return lines
 
 
 def csv_rows(file: IO[str]) -> Callable[[Mapping[str, Any]], None]:

@@ -54,7 +54,7 @@ def value(name: str, given: Any) -> Any:
 
 @contextmanager
 def writing(file: BinaryIO, columns: Sequence[str]) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """Gives what takes one rendition after the other; the file is whole when the block ends without an error."""
+    """Gives what takes one rendition after the other; after an error what was written is a file that lacks the rest."""
     arrow, parquet = load()
     shape = schema(arrow, columns)
     rows: list[dict[str, Any]] = []
