@@ -57,10 +57,11 @@ _STATE = """CASE WHEN n > :n - :due THEN 'due' WHEN n % 100 = 1 THEN 'expired' W
 _RAW = '{"codec":"vp8","created_at":"2026-01-01T00:00:00Z","duration_secs": 600,"id":"%s","size_mb": 0.4,"status":"completed","type":"video"}'
 
 
-def build(url: str, count: int, *, now: float) -> None:
+def build(url: str, count: int, *, now: float, due: int = DUE, history: bool = True) -> None:
     """Makes the schema and `count` recordings, the newest of which ended a minute before `now` (seconds since 1970).
 
-    SQLite is put into write-ahead logging and left checkpointed, PostgreSQL vacuumed and analysed.
+    At most a tenth of them and `due` are due. Without `history` no line of it is there, which an archive that does not hold its
+    segments needs. SQLite is put into write-ahead logging and left checkpointed, PostgreSQL vacuumed and analysed.
     """
     schema.upgrade_now(url)
     engine = sa.create_engine(driver_url(url, sync=True), poolclass=sa.pool.NullPool, isolation_level="AUTOCOMMIT")
@@ -70,8 +71,10 @@ def build(url: str, count: int, *, now: float) -> None:
             for pragma in ("synchronous=OFF", "cache_size=-1000000", "temp_store=MEMORY", "foreign_keys=OFF", "journal_mode=OFF"):
                 conn.exec_driver_sql(f"PRAGMA {pragma}")
         indexes = _dropped(conn, sqlite=sqlite)
-        given = {"n": count, "base": int(now) - 60 - EVERY * count, "due": min(DUE, count // 10)}
-        for statement in _statements(_SQLITE if sqlite else _POSTGRESQL):
+        given = {"n": count, "base": int(now) - 60 - EVERY * count, "due": min(due, count // 10)}
+        for table, statement in _statements(_SQLITE if sqlite else _POSTGRESQL).items():
+            if table == "ledger" and not history:
+                continue
             names = sa.text(statement).compile().params
             conn.execute(sa.text(statement), {name: given[name] for name in names})
         for statement in indexes:
@@ -110,7 +113,7 @@ def _insert(words: _Words, table: str, columns: Mapping[str, str], *, of: str = 
     return f"INSERT INTO {table} ({', '.join(columns)}) {words.series} SELECT {', '.join(columns.values())} FROM {of}"
 
 
-def _statements(words: _Words) -> list[str]:
+def _statements(words: _Words) -> dict[str, str]:
     """Number n is one recording; which state it is in, and of which source, follows from n alone."""
     seconds = f":base + n * {EVERY}"
     ended, began, day = words.instant.format(seconds), words.instant.format(f"{seconds} - 600"), words.day.format(seconds)
@@ -181,10 +184,11 @@ def _statements(words: _Words) -> list[str]:
         "listed": "250",
         **dict.fromkeys(("started_at", "last_started_at", "finished_at"), ended),
     }
-    return [
-        _insert(words, "recordings", recordings),
-        _insert(words, "renditions", renditions),
-        _insert(words, "ledger", line),
-        _insert(words, "rooms", rooms, of="recordings WHERE id <= :n GROUP BY source, room_id"),
-        _insert(words, "passes", passes, of="s WHERE n % 1000 = 0"),
-    ]
+    return {
+        "recordings": _insert(words, "recordings", recordings),
+        "renditions": _insert(words, "renditions", renditions),
+        "ledger": _insert(words, "ledger", line),
+        "rooms": _insert(words, "rooms", rooms, of="recordings WHERE id <= :n GROUP BY source, room_id"),
+        "tallies": "INSERT INTO tallies (source, state, n) SELECT source, state, count(*) FROM renditions GROUP BY source, state",
+        "passes": _insert(words, "passes", passes, of="s WHERE n % 1000 = 0"),
+    }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import shutil
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.children import ROOT, Cost, run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from benchmarks.stage import Stage
 
@@ -28,11 +27,9 @@ url = "{catalog}"
 [storage]
 url = "s3://bench/{prefix}"
 endpoint_url = "{endpoint}"
-part_size = "{part_size}"
 
 [transfer]
 concurrency = {width}
-{transfer}
 
 [web]
 listen = ""
@@ -52,26 +49,14 @@ api_key = "{key}"
 """
 
 
-def configure(
-    stage: Stage,
-    folder: Path,
-    *,
-    catalog: str = "",
-    width: int = WIDTH,
-    part_size: str = "16MiB",
-    transfer: Mapping[str, object] | None = None,
-) -> Path:
-    """Writes the product's configuration file; its catalog is a new SQLite file unless a URL is given. `transfer` sets more keys of
-    that section.
-    """
+def configure(stage: Stage, folder: Path, *, catalog: str = "", width: int = WIDTH) -> Path:
+    """Writes the product's configuration file; its catalog is a new SQLite file unless a URL is given."""
     path = folder / "archiver.toml"
     text = CONFIGURATION.format(
         catalog=catalog or f"sqlite:///{folder}/catalog.db",
         prefix=PREFIX,
         endpoint=stage.endpoint,
-        part_size=part_size,
         width=width,
-        transfer="\n".join(f"{name} = {json.dumps(value)}" for name, value in (transfer or {}).items()),
         api=stage.api,
         key=stage.key,
         media=stage.media.partition("://")[2],
