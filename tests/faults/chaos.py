@@ -34,7 +34,7 @@ COMMITS = 0.002  # of the pieces that go to the database: then the answer to the
 UNDER_FIRE = 0.9  # of all renditions have to come to their ends while the faults last
 LISTS = r"/(room_recordings|recordings|Recordings)\?"  # for faults that need a list to spoil
 MANY = 5_000  # recordings, whose requests meet faults of every kind
-PATIENCE = 60  # runs of four seconds
+PATIENCE = 20  # runs of some seconds, one after the other, that bring nothing to its end
 METADATA_ADDRESS = "http://169.254.169.254/latest/meta-data/"
 
 # name: (row of the matrix, weight, action)
@@ -231,15 +231,15 @@ async def _kill(arena, rng, kills):
 
 async def _until_most_is_done(arena):
     """Works on under faults; which share of the renditions came to their ends meanwhile."""
-    share = 0.0
-    for _ in range(PATIENCE):
+    share, idle = 0.0, 0
+    while share < UNDER_FIRE and idle < PATIENCE:
+        run = await arena.start("run")
+        await either(run, asyncio.sleep(4.0 + idle))
+        await run.kill(signal.SIGTERM)
+        before = share
         with contextlib.suppress(CatalogUnavailable):  # it is under fire, too
             share = await arena.done()
-        if share >= UNDER_FIRE:
-            break
-        run = await arena.start("run")
-        await either(run, asyncio.sleep(4.0))
-        await run.kill(signal.SIGTERM)
+        idle = 0 if share > before else idle + 1
     return share
 
 

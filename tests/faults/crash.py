@@ -34,18 +34,27 @@ LOST = {
 }
 
 
-def cases_of(place, case, *, part=(0, 1), calls=False):
-    """The case of each instant of a flow; with `part` (i, n), of every n-th of them from the i-th on; with `calls`, of those alone.
+def cases_of(place, case, *, part=(0, 1), calls=False, after=False):
+    """The case of each instant of a flow; with `part` (i, n), of every n-th of them from the i-th on; with `calls` or `after`, of
+    those at statements and calls, or behind them, alone.
 
     How many there are shows a run in which nobody is killed, and which has to keep every law itself.
     """
     whole = attempt(place, replace(case, at=(), lose=False))
     if whole.violations:
         raise AssertionError(str(whole))
-    called = [at for at, instant in enumerate(whole.instants, 1) if not instant.startswith("resume")]
-    every = range(1, len(called if case.lose else whole.instants) + 1)  # where connections break, nothing else is counted
+    instants = [instant for instant in whole.instants if not case.lose or not _resumption(instant)]  # others are not counted then
+    chosen = [
+        at
+        for at, instant in enumerate(instants, 1)
+        if not (calls and _resumption(instant)) and (not after or " after" in instant)
+    ]
     first, step = part
-    return [replace(case, at=(at,)) for at in (called if calls and not case.lose else every)[first::step]]
+    return [replace(case, at=(at,)) for at in chosen[first::step]]
+
+
+def _resumption(instant):
+    return instant.startswith("resume")
 
 
 def pairs_of(place, case, rng, count):
@@ -62,6 +71,7 @@ class Part:
     case: Case
     part: tuple[int, int] = (0, 1)
     calls: bool = False
+    after: bool = False
     pairs: int = 0
     seed: int = 0
 
@@ -111,7 +121,7 @@ def _sweep_part(part):
         cases = (
             pairs_of(place, part.case, random.Random(part.seed), part.pairs)
             if part.pairs
-            else cases_of(place, part.case, part=part.part, calls=part.calls)
+            else cases_of(place, part.case, part=part.part, calls=part.calls, after=part.after)
         )
         return swept(place, cases, Tried(flow=part.case.flow))
 
@@ -125,7 +135,9 @@ def _place(stack, case):
 def _sweep(given, flows, facts):
     """Every instant of these flows, and double kills where nobody's connection is what breaks."""
     slices = [(n * given.every, SLICES * given.every) for n in range(SLICES)]
-    parts = [Part(case=Case(flow=flow, **facts), part=part, calls=given.calls) for flow in flows for part in slices]
+    parts = [
+        Part(case=Case(flow=flow, **facts), part=part, calls=given.calls, after=given.after) for flow in flows for part in slices
+    ]
     if not given.lose:
         parts += [
             Part(case=Case(flow=flow, **facts), pairs=-(-given.pairs // len(flows)), seed=given.seed)
@@ -158,6 +170,7 @@ def main(words=None):
     parser.add_argument("--lose", action="store_true", help="connections break instead of the process")
     parser.add_argument("--elsewhere", action="store_true", help="the next process runs on another machine")
     parser.add_argument("--calls", action="store_true", help="at statements and calls only, and at no resumption")
+    parser.add_argument("--after", action="store_true", help="only behind a commit or a call, before its reply")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only every N-th instant")
     parser.add_argument("--pairs", type=int, default=300, help="double kills besides, over all flows")
     parser.add_argument("--seed", type=int, default=1, help="of the double kills")

@@ -2,7 +2,7 @@
 
     python -m tests.faults.kills --seed 7 --kills 50 --database postgresql --store localstack
 
-An episode is one catalog and one archive: a few dozen recordings, some of several parts, some six kills, then a run that must get
+An episode is one catalog and one archive: a few dozen recordings, some of several parts, some eight kills, then a run that must get
 to work at once and end with everything archived, and the verdict on every law. Half of the moments are instants of time, half are
 places in the program's work: the n-th request that the providers see.
 """
@@ -30,7 +30,7 @@ from tests.testbed.postgres import postgres
 from tests.testbed.rclone_s3 import rclone_s3
 from tests.testbed.scratch import scratch
 
-KILLS = 6  # in one episode
+KILLS = 8  # in one episode
 WORKED = 1.5  # seconds from the first request to a kill, at most
 LONGEST = 4.0  # seconds that requests are waited for: an idle daemon makes few
 DRAIN = 32.0  # seconds that a drain may take
