@@ -131,3 +131,42 @@ def wrong_range(shift: int = 1) -> Action:
         return Delivery(reply=replace(reply, headers={**reply.headers, "Content-Range": f"bytes {start}-{stop - 1}/{size}"}))
 
     return act
+
+
+def short_range(by: int = 1) -> Action:
+    """A 206 that ends earlier than asked for, and says so."""
+
+    def act(exchange: Exchange) -> Delivery:
+        reply = exchange.honest()
+        if not isinstance(reply.body, Stretch) or reply.status != 206:
+            return Delivery(reply=reply)
+        body = replace(reply.body, stop=max(reply.body.start + 1, reply.body.stop - by))
+        header = f"bytes {body.start}-{body.stop - 1}/{body.media.size}"
+        return Delivery(reply=replace(reply, body=body, headers={**reply.headers, "Content-Range": header}))
+
+    return act
+
+
+def with_headers(**headers: str | None) -> Action:
+    """Headers that are others than the honest ones, or with None missing: `with_headers(ETag=None)`."""
+    more = {name.replace("_", "-"): value for name, value in headers.items()}
+
+    def act(exchange: Exchange) -> Delivery:
+        reply = exchange.honest()
+        kept = {name: value for name, value in {**reply.headers, **more}.items() if value is not None}
+        return Delivery(reply=replace(reply, headers=kept))
+
+    return act
+
+
+def on_ranges(action: Action, *, skip: int = 0) -> Action:
+    """The fault on requests for a range alone, after the first `skip` of them; honest answers to all others."""
+    seen = 0
+
+    def act(exchange: Exchange) -> Delivery:
+        nonlocal seen
+        seen += "range" in exchange.request.headers
+        hit = "range" in exchange.request.headers and seen > skip
+        return action(exchange) if hit else Delivery(reply=exchange.honest())
+
+    return act

@@ -97,3 +97,20 @@ async def test_one_bit_can_be_wrong(faulty, truth, after):
     differing = [index for index, pair in enumerate(zip(answer.body, truth, strict=True)) if pair[0] != pair[1]]
 
     assert differing == [actions.place(after, len(truth))]
+
+
+async def test_a_range_can_end_early_and_only_ranges_can_be_hit(faulty, truth):
+    url = await faulty(body_actions.on_ranges(body_actions.short_range(10), skip=1))
+    honest = await ask(url, headers={"Range": "bytes=100-199"})
+    short = await ask(url, headers={"Range": "bytes=100-199"})
+    whole = await ask(url)
+
+    assert (honest.status, honest.body) == (206, truth[100:200])
+    assert (short.status, short.header("Content-Range"), short.body) == (206, "bytes 100-189/40000", truth[100:190])
+    assert (whole.status, whole.body) == (200, truth)
+
+
+async def test_headers_can_be_others_or_missing(faulty, truth):
+    answer = await ask(await faulty(body_actions.with_headers(ETag=None, Accept_Ranges="none")))
+
+    assert (answer.header("ETag"), answer.header("Accept-Ranges"), answer.body) == (None, "none", truth)
