@@ -102,6 +102,7 @@ class Transfer:
                 new = self._new(entry, body, token=self._clock.token(), beside=beside)
                 upload = await self._large.begin(entry, new, body, reader.digest)
                 await self._large.send(upload, data)
+            del data  # what this frame names stays in memory for as long as the rest takes, and no budget knows of it
         if entry.sha256 and not beside:
             return await self._archive_changed(entry, body, reader)
         return await self._rest(upload, body, reader, beside=beside)
@@ -214,6 +215,7 @@ class Transfer:
                 data = await reader.part()
                 if data:
                     await self._large.send(upload, data)
+                del data  # before the room is given back: the next turn may be long in coming
         digest = reader.digest.hexdigest()
         try:
             body.check_length()
