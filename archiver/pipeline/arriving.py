@@ -9,15 +9,20 @@ from archiver.domain import errors
 
 
 class Span:
-    """The bytes [first, stop) of a body; those before `at` have come, and what nobody took of them waits here."""
+    """The bytes [first, stop) of a body: those before `at` have come, those before `taken` were handed on.
+
+    `troubled`: it broke off at least once. `over`: nothing comes any more.
+    """
 
     def __init__(self, first: int, stop: int) -> None:
         self.first = first
         self.stop = stop
         self.at = first
+        self.taken = first
+        self.troubled = False
         self.failure: BaseException | None = None
         self.task: asyncio.Task[None] | None = None
-        self._over = False
+        self.over = False
         self._pieces: deque[bytes] = deque()
         self._news = asyncio.Event()
 
@@ -36,7 +41,7 @@ class Span:
 
     def ended(self, task: asyncio.Task[None]) -> None:
         """The task that fetched it is done: nothing comes any more. It fails where bytes are missing."""
-        self._over = True
+        self.over = True
         self.failure = asyncio.CancelledError() if task.cancelled() else task.exception()
         self._news.set()
 
@@ -45,8 +50,10 @@ class Span:
         while not self._pieces:
             if self.failure is not None:
                 raise self.failure
-            if self._over:
+            if self.over:
                 return None
             self._news.clear()
             await self._news.wait()
-        return self._pieces.popleft()
+        piece = self._pieces.popleft()
+        self.taken += len(piece)
+        return piece

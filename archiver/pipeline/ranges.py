@@ -1,7 +1,7 @@
 """One large body over several connections: fetched side by side, handed on in order, one connection where that is all there is.
 
-The first connection goes on until further ones have shown that they bring the bytes after it, so that a host which does not
-serve ranges costs nothing. Every span is tied to the body by its strong validator (I5); the provider's side sees to that.
+The first connection goes on until all of the further ones bring what they were asked for, so that a host which does not serve
+ranges well costs nothing. Every span is tied to the body by its strong validator (I5); the provider's side sees to that.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import aclosing
-from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -110,6 +109,7 @@ class _Ranged:
         self._window: deque[Span] = deque()
         self._plan: spans.Plan | None = None  # None: one connection, and no further spans
         self._meter: spans.Meter | None = None  # of all connections together, while there is a plan
+        self._pause = 0.0  # seconds that the host is left alone before it is asked for the rest
         self._ending: list[asyncio.Task[None]] = []
 
     async def chunks(self, first: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
@@ -130,17 +130,20 @@ class _Ranged:
 
     async def _again(self) -> AsyncGenerator[bytes, None]:
         """The rest over one connection, where further ones came to an end before the body did."""
+        if self._pause:
+            await self._shared.clock.sleep(self._pause)
+            self._pause = 0.0
         async with self._spans.open(self._at, self._total) as stream, aclosing(self._alone(stream)) as chunks:
             async for chunk in chunks:
                 yield chunk
 
     async def _alone(self, stream: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-        """What one connection brings: all of it, or what comes before the spans that others bring."""
+        """What one connection brings: all of it, or what comes until others can take over."""
         meter, monotonic = spans.single(self._shared.rule), self._shared.clock.monotonic
         self._shared.opened()
         try:
             async with aclosing(stream):
-                while True:
+                while not self._handed_over():
                     before = monotonic()
                     chunk = await anext(stream, None)
                     if chunk is None:
@@ -148,27 +151,22 @@ class _Ranged:
                             raise errors.MediaIncomplete(f"{self._at} bytes received, {self._total} announced")
                         return
                     waited = monotonic() - before
-                    # Looked at before the bytes are cut: what failed by now is brought by this connection.
-                    stop = self._taken_over_at()
-                    kept = chunk if stop is None else chunk[: stop - self._at]
-                    self._at += len(kept)
-                    await self._shared.pace.passed(len(kept))
-                    yield kept
-                    if self._at == stop:
-                        return
+                    self._at += len(chunk)
+                    await self._shared.pace.passed(len(chunk))
+                    yield chunk
                     if self._plan is not None:
-                        self._judge(len(kept), waited)
-                    elif (rate := meter.add(len(kept), waited)) is not None:
+                        self._judge(len(chunk), waited)
+                    elif not self._window and (rate := meter.add(len(chunk), waited)) is not None:
                         self._begin(rate)
         finally:
             self._shared.closed()
 
-    def _taken_over_at(self) -> int | None:
-        """Where the spans under way begin; None where there are none, or where one of them failed and all are dropped for it."""
-        failed = next((span.failure for span in self._window if span.failure is not None), None)
-        if failed is not None:
-            self._give_up(failed)
-        return self._window[0].first if self._window else None
+    def _handed_over(self) -> bool:
+        """Whether the bytes from here on come by the spans. Any trouble with one of them before that ends them all."""
+        trouble = next((span for span in self._window if span.failure is not None or span.troubled), None)
+        if trouble is not None:
+            self._give_up(trouble.failure or errors.ProviderUnavailable("a range broke off"))
+        return bool(self._window) and self._at >= self._window[0].first and all(span.at > span.first for span in self._window)
 
     def _begin(self, rate: float) -> None:
         found = self._shared.plan(self._source, rate=rate, left=self._total - self._at)
@@ -189,11 +187,11 @@ class _Ranged:
     async def _together(self) -> AsyncGenerator[bytes, None]:
         """The spans in order, each asked for as soon as there is room, until there are no more of them or one failed."""
         monotonic = self._shared.clock.monotonic
-        while self._window and self._window[0].first == self._at:
+        while self._window and self._window[0].first <= self._at:
             span = self._window[0]
             if self._plan is not None:
                 self._fill(self._plan.connections)
-            while True:
+            while self._at < span.stop or not span.over:
                 before = monotonic()
                 try:
                     piece = await span.take()
@@ -202,11 +200,13 @@ class _Ranged:
                     return
                 if piece is None:
                     break
-                self._judge(len(piece), monotonic() - before)
-                self._at += len(piece)
-                yield piece
+                new = piece[max(0, len(piece) - (span.taken - self._at)) :]  # the first connection may have come this far
+                self._judge(len(new), monotonic() - before)
+                self._at += len(new)
+                if new:
+                    yield new
             self._window.popleft()
-            self._shared.give_back(span.size)
+            self._end(span)
         self._plan = None
         self._let_go()
 
@@ -243,10 +243,12 @@ class _Ranged:
                 if span.at < span.stop:
                     raise errors.MediaIncomplete(f"{span.at - span.first} bytes came, {span.size} were asked for")
             except _BROKEN_OFF as error:
+                span.troubled = True
                 if isinstance(error, errors.MediaChanged) or tried == TRIES or span.at == span.stop:
                     raise
             except errors.RateLimited as error:
                 self._stop(str(error))
+                self._pause = self._shared.rule.pause
                 raise
             else:
                 return
@@ -268,11 +270,13 @@ class _Ranged:
     def _let_go(self) -> None:
         """Cancels what is under way; its room is free again when its task has ended, which `drop` waits for."""
         while self._window:
-            span = self._window.popleft()
-            if span.task is not None:
-                span.task.cancel()
-                span.task.add_done_callback(partial(self._returned, span.size))
-                self._ending.append(span.task)
+            self._end(self._window.popleft())
 
-    def _returned(self, size: int, _task: asyncio.Task[None]) -> None:
-        self._shared.give_back(size)
+    def _end(self, span: Span) -> None:
+        """Gives back what a span held, once its task has ended."""
+        if span.task is None or span.task.done():
+            self._shared.give_back(span.size)
+            return
+        span.task.cancel()
+        span.task.add_done_callback(lambda _task: self._shared.give_back(span.size))
+        self._ending.append(span.task)

@@ -26,6 +26,7 @@ class Rule:
     least_span: int = 2 * MIB
     most_span: int = 8 * MIB
     gain: float = 1.5  # how much quicker several connections have to be
+    pause: float = 5.0  # seconds before the host is asked for the rest over one connection, where it asked to slow down
     rest: float = 600.0  # seconds without further connections to a source where they were refused or brought nothing
 
 

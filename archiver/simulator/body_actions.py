@@ -159,14 +159,14 @@ def with_headers(**headers: str | None) -> Action:
     return act
 
 
-def on_ranges(action: Action, *, skip: int = 0) -> Action:
-    """The fault on requests for a range alone, after the first `skip` of them; honest answers to all others."""
+def on_ranges(action: Action, *, skip: int = 0, times: int | None = None) -> Action:
+    """The fault on `times` requests for a range (None: all) after the first `skip` of them; honest answers to all others."""
     seen = 0
 
     def act(exchange: Exchange) -> Delivery:
         nonlocal seen
         seen += "range" in exchange.request.headers
-        hit = "range" in exchange.request.headers and seen > skip
+        hit = "range" in exchange.request.headers and seen > skip and (times is None or seen <= skip + times)
         return action(exchange) if hit else Delivery(reply=exchange.honest())
 
     return act
