@@ -214,7 +214,8 @@ class Custody:
             await self.job()
 
     async def holds(self) -> Held:
-        """Brings the store's legal holds in line with the catalog's."""
+        """Brings the store's legal holds in line with the catalog's; every five minutes, so the clock is glanced at here."""
+        self._clocks.glance()
         return await StoreHolds(storage=self._app.storage, keeping=self.keeping).run()
 
     async def canary(self) -> None:

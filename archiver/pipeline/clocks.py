@@ -41,6 +41,7 @@ class Clocks:
         self._storage = storage
         self._elapsed = elapsed
         self._began = clock.now(), elapsed()
+        self._was_set: str | None = None
 
     async def look(self) -> Time:
         """Asks every clock; raises StorageUnavailable, CatalogUnavailable."""
@@ -55,13 +56,21 @@ class Clocks:
         passed = catalog + timedelta(seconds=min(0.0, store or 0.0) - 1)  # its Date header counts whole seconds
         return Time(now=catalog, store=passed if store is not None else catalog, doubt=doubt)
 
+    def glance(self) -> None:
+        """Notices whether this machine's clock was set, without asking anybody: worth doing often, as it may be set back."""
+        self._set()
+
     def _set(self) -> str | None:
-        """Whether this machine's clock was set since we began."""
+        """Whether this machine's clock was seen to be set since we began; setting it back makes nothing good.
+
+        What was verified in between has an instant that is wrong, and may look as if it had cooled off for a day.
+        """
         began, elapsed = self._began
         jump = (self._clock.now() - began).total_seconds() - (self._elapsed() - elapsed)
-        if abs(jump) <= DOUBT:
-            return None
-        return f"this machine's clock was set by {jump:+.0f} s since {instant(began)}; nothing is deleted before a restart"
+        if abs(jump) > DOUBT:
+            said = f"this machine's clock was set by {jump:+.0f} s since {instant(began)}"
+            self._was_set = f"{said}; nothing is deleted before a restart"
+        return self._was_set
 
     async def _before_history(self, now: datetime) -> str | None:
         """Whether it is earlier than what was done already."""

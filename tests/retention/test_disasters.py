@@ -68,6 +68,20 @@ async def test_a_clock_that_is_set_while_the_program_runs(it, days):
     await nothing_happens(it, "this machine's clock was set by")
 
 
+@pytest.mark.parametrize("noticed_by", ["job", "holds"])
+async def test_a_clock_that_was_set_and_set_back_is_believed_after_a_restart_only(it, noticed_by):
+    """What was verified in between has an instant that is wrong: it may look as if it had cooled off for a day."""
+    it.store.ahead = _no_clock
+    await over(it)
+    right = it.clock.now()
+    it.clock.set_to(right - timedelta(days=1))
+    await getattr(it.custody, noticed_by)()
+    it.clock.set_to(right)
+    await nothing_happens(it, "this machine's clock was set by -86400 s")
+    it.restart()
+    assert len((await it.apply()).expired) == 2
+
+
 async def _no_clock():
     return None
 
