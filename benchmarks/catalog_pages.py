@@ -19,7 +19,7 @@ import sqlalchemy as sa
 if TYPE_CHECKING:
     from archiver.catalog.database import Database
 
-_HIT, _MISS, _WRITTEN = 7, 8, 9  # SQLITE_DBSTATUS_CACHE_…, sqlite3.h
+_HIT, _MISS = 7, 8  # SQLITE_DBSTATUS_CACHE_…, sqlite3.h
 _DB = 16  # where a sqlite3.Connection of CPython keeps its sqlite3*: behind the object's head
 
 
@@ -31,6 +31,9 @@ class Pages(Protocol):
 
     def read(self) -> int:
         """Pages looked at so far."""
+
+    def close(self) -> None:
+        """Ends the counting."""
 
 
 class SqlitePages:
@@ -50,9 +53,9 @@ class SqlitePages:
     def read(self) -> int:
         return sum(self._of(connection, what) for connection in self._connections for what in (_HIT, _MISS))
 
-    def changed(self) -> int:
-        """Rows written so far."""
-        return sum(connection.total_changes for connection in self._connections)
+    def close(self) -> None:
+        """Looks at no further connections."""
+        sa.event.remove(sa.pool.Pool, "connect", self._opened)
 
     def _of(self, connection: sqlite3.Connection, what: int) -> int:
         now, most = ctypes.c_int(), ctypes.c_int()
@@ -96,5 +99,4 @@ class PostgresPages:
         return int(row[0])
 
     def close(self) -> None:
-        """Ends the counter's own connection."""
         self._admin.close()

@@ -1,7 +1,8 @@
 """Catalogs of any size, made inside the database in a few statements: what an archive of years looks like, with a day's work in it.
 
-A thousand recordings a day, whatever the size: a larger catalog reaches further back. Nearly all are verified and sealed in the
-history; some expired, were lost or failed. What is due is as much at every size, because a backlog does not grow with the archive.
+A thousand recordings a day, whatever the size: a larger catalog reaches further back. Nearly all are verified; some expired, were
+lost or failed. One sealed line of history stands for the four that a recording leaves. What is due is as much at every size, because
+a backlog does not grow with the archive.
 """
 
 from __future__ import annotations
@@ -151,6 +152,7 @@ def _statements(words: _Words) -> dict[str, str]:
         "source": source,
         "name": "'media'",
         "state": _STATE,
+        "error": f"CASE WHEN {_STATE} IN ('failed', 'lost') THEN 'for a reason' ELSE '' END",
         "revision": "3",
         "change": "'sync@host#2#verified'",
         "key": f"'rooms/2026/01/01/' || {ident} || '/media.webm'",

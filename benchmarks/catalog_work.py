@@ -178,11 +178,9 @@ async def _timed(costs: list[float], items: int, act: Callable[[], Awaitable[T]]
 
 async def measured(url: str, now: datetime, batches: int) -> dict[str, Any]:
     """All figures of one catalog."""
-    sqlite = url.startswith("sqlite")
-    counter = SqlitePages() if sqlite else None
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database(url, clock=lambda: now))
-        pages: Pages = counter if counter is not None else stack.enter_context(closing(PostgresPages(url, database)))
+        pages: Pages = stack.enter_context(closing(SqlitePages() if database.sqlite else PostgresPages(url, database)))
         catalog = SqlCatalog(database, this_worker("bench", "localhost", "0" * 32))
         await catalog.enter()
         work = Work(catalog, pages, now)
