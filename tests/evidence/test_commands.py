@@ -1,5 +1,7 @@
 """From an archive to a proof in somebody else's hands, with the commands a compliance officer would type."""
 
+import contextlib
+import io
 import json
 import os
 import shutil
@@ -8,9 +10,12 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import bagit
 import pytest
+
+from archiver.cli.root import main
 
 ARCHIVER = Path(sys.executable).with_name("archiver")
 TODAY = datetime.now(UTC).date()
@@ -18,23 +23,16 @@ PERIOD = ("--since", str(TODAY - timedelta(days=6)), "--until", str(TODAY - time
 
 
 class Office:
-    """A folder with a demonstration archive in it, and its commands."""
+    """A folder with a demonstration archive in it, and its commands. They run in this process: to start another takes a second."""
 
     def __init__(self, folder):
         self.folder = folder
-        self.environ = {name: value for name, value in os.environ.items() if not name.startswith("ARCHIVER_")}
 
-    def run(self, *words, config=True):
-        before = ["--config", "demo-data/archiver.toml"] if config else []
-        return subprocess.run(
-            [ARCHIVER, *before, *words],
-            cwd=self.folder,
-            env=self.environ,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=100,
-        )
+    def run(self, *words):
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.chdir(self.folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = main(["--config", "demo-data/archiver.toml", *words])
+        return SimpleNamespace(returncode=code, stdout=out.getvalue(), stderr=err.getvalue())
 
     def said(self, *words):
         """The JSON document of a command, and its exit code."""
@@ -43,14 +41,25 @@ class Office:
         return json.loads(done.stdout), done.returncode
 
 
+def typed(folder, *words):
+    """A command in a process of its own, as somebody types it."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("ARCHIVER_")}
+    return subprocess.run([ARCHIVER, *words], cwd=folder, env=environ, capture_output=True, text=True, check=False, timeout=100)
+
+
+@pytest.fixture(autouse=True)
+def no_settings_from_outside(monkeypatch):
+    for name in [name for name in os.environ if name.startswith("ARCHIVER_")]:
+        monkeypatch.delenv(name)
+
+
 @pytest.fixture(scope="module")
 def archived(tmp_path_factory):
     """An archive of sixty simulated recordings, made once; tests work on copies."""
     folder = tmp_path_factory.mktemp("office")
-    office = Office(folder)
-    done = office.run("demo", "--once", "--recordings", "60", config=False)
+    done = typed(folder, "demo", "--once", "--recordings", "60")
     assert done.returncode == 0, done.stderr
-    assert office.run("attest", "key", "-o", "key.pem").returncode == 0
+    assert typed(folder, "--config", "demo-data/archiver.toml", "attest", "key", "-o", "key.pem").returncode == 0
     return folder
 
 
