@@ -11,10 +11,12 @@ out: whatever outlives the process is the same at all of them that lie between t
 
 import argparse
 import contextlib
+import functools
 import random
 import sys
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from multiprocessing.util import Finalize
 
 from tests.faults.crash_flows import FLOWS
 from tests.faults.crash_place import Place
@@ -116,14 +118,21 @@ def kind(instant):
 
 
 def _sweep_part(part):
-    with contextlib.ExitStack() as stack:
-        place = _place(stack, part.case)
-        cases = (
-            pairs_of(place, part.case, random.Random(part.seed), part.pairs)
-            if part.pairs
-            else cases_of(place, part.case, part=part.part, calls=part.calls, after=part.after)
-        )
-        return swept(place, cases, Tried(flow=part.case.flow))
+    place = _shared_place(part.case.database)
+    cases = (
+        pairs_of(place, part.case, random.Random(part.seed), part.pairs)
+        if part.pairs
+        else cases_of(place, part.case, part=part.part, calls=part.calls, after=part.after)
+    )
+    return swept(place, cases, Tried(flow=part.case.flow))
+
+
+@functools.cache
+def _shared_place(database):
+    """One for all the parts that this process does: a server takes longer to start than a part of theirs."""
+    stack = contextlib.ExitStack()
+    Finalize(None, stack.close, exitpriority=0)
+    return _place(stack, Case(flow="", database=database))
 
 
 def _place(stack, case):
