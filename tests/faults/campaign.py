@@ -70,14 +70,14 @@ CAMPAIGNS = (
     ),
     Campaign(
         "chaos, SQLite",
-        "faults on a tenth of all requests and kills all the while; into folders and S3",
-        module("chaos --recordings 5000 --kills 250 --jobs 1 --database sqlite --store file --store rclone"),
+        "faults on a tenth of all requests and kills all the while; into a folder",
+        module("chaos --recordings 6000 --kills 300 --jobs 1 --database sqlite --store file"),
         1500,
     ),
     Campaign(
         "chaos, PostgreSQL",
-        "the same, with commits whose reply is lost",
-        module("chaos --seed 101 --recordings 5000 --kills 250 --jobs 1 --database postgresql --store file --store rclone"),
+        "the same, with replies of S3 and of commits lost; into S3",
+        module("chaos --seed 101 --recordings 4000 --kills 200 --jobs 1 --database postgresql --store rclone"),
         1500,
     ),
     Campaign("year", "a year of polling, leases and late arrivals by two processes", module("simulation --year"), 900),

@@ -21,7 +21,7 @@ from multiprocessing.util import Finalize
 from tests.faults.crash_flows import FLOWS
 from tests.faults.crash_place import Place
 from tests.faults.crash_trial import Case, attempt
-from tests.faults.jobs import spread
+from tests.faults.jobs import collect_rarely, spread
 from tests.faults.reach import Reach, Row
 from tests.testbed.postgres import postgres
 from tests.testbed.scratch import scratch
@@ -196,4 +196,5 @@ def main(words=None):
 
 
 if __name__ == "__main__":
+    collect_rarely()
     sys.exit(main())

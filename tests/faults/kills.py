@@ -92,7 +92,7 @@ class Servers:
         return Store(url=f"{bucket.url}/archive", endpoint=bucket.endpoint_url, bucket=bucket)
 
 
-async def episode(folder, seed, *, database, store, servers, zygote, kills=KILLS, recordings=60, tally):
+async def episode(folder, seed, *, database, store, servers, zygote, kills=KILLS, recordings=40, tally):
     """One catalog and one archive through several kills, to the verdict."""
     rng = random.Random(f"kills {seed} {database} {store}")
     world = steady_world(seed, recordings, large=3)

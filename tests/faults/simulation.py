@@ -28,6 +28,7 @@ from pathlib import Path
 from archiver.catalog import schema
 from tests.faults.hosts import Host
 from tests.faults.inline_sqlite import InlineDatabase, closed
+from tests.faults.jobs import collect_rarely
 from tests.faults.lives import DAY, HOUR, Lives, drawn
 from tests.faults.quiet import told
 from tests.faults.reach import Reach, Row
@@ -211,7 +212,7 @@ def campaign(scenarios, template, *, jobs=1):
     if jobs == 1:
         yield from (simulate(scenario, template) for scenario in scenarios)
         return
-    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"), initializer=collect_rarely) as pool:
         yield from pool.map(simulate, scenarios, itertools.repeat(template), chunksize=1)
 
 
@@ -253,4 +254,5 @@ def main(words=None):
 
 
 if __name__ == "__main__":
+    collect_rarely()
     sys.exit(main())
