@@ -115,6 +115,14 @@ _DUE = (
     .limit(sa.bindparam("most"))
     .with_for_update(skip_locked=True)
 )
+_FIRST_UNVERIFIED = sa.select(sa.func.min(R.due_at)).where(
+    R.state == sa.literal_column("'stored'"), R.source == sa.bindparam("of_source")
+)
+_FIRST_DUE = sa.select(sa.func.min(R.due_at)).where(
+    R.state == sa.literal_column("'due'"),
+    R.source == sa.bindparam("of_source"),
+    R.priority == sa.bindparam("of_priority"),
+)
 _OVER = (
     sa.select(R.id)
     .where(
@@ -402,15 +410,16 @@ async def counts(conn: AsyncConnection) -> dict[str, dict[str, int]]:
 async def next_due(conn: AsyncConnection, now: datetime, sources: Collection[str]) -> float | None:
     """Seconds until something is due to be transferred or verified."""
     first: list[float] = []
-    for state in ("due", "stored"):
-        for source in sources:
-            for priority in range(PRIORITY_FIXITY + 1) if state == "due" else (None,):
-                query = sa.select(sa.func.min(R.due_at)).where(R.state == state, R.source == source)
-                query = query if priority is None else query.where(R.priority == priority)
-                moment = (await conn.execute(query)).scalar()
-                if moment is not None:
-                    first.append((moment - now).total_seconds())
+    for source in sources:
+        for priority in range(PRIORITY_FIXITY + 1):
+            first += await _until(conn, _FIRST_DUE, now, of_source=source, of_priority=priority)
+        first += await _until(conn, _FIRST_UNVERIFIED, now, of_source=source)
     return max(0.0, min(first)) if first else None
+
+
+async def _until(conn: AsyncConnection, query: sa.Select[Any], now: datetime, **values: Any) -> list[float]:
+    moment = (await conn.execute(query, values)).scalar()
+    return [] if moment is None else [(moment - now).total_seconds()]
 
 
 def _change(
