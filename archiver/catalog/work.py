@@ -411,8 +411,8 @@ async def next_due(conn: AsyncConnection, now: datetime, sources: Collection[str
     """Seconds until something is due to be transferred or verified."""
     first: list[float] = []
     for source in sources:
-        for priority in range(PRIORITY_FIXITY + 1):
-            first += await _until(conn, _FIRST_DUE, now, of_source=source, of_priority=priority)
+        for rank in range(PRIORITY_FIXITY + 1):
+            first += await _until(conn, _FIRST_DUE, now, of_source=source, of_priority=rank)
         first += await _until(conn, _FIRST_UNVERIFIED, now, of_source=source)
     return max(0.0, min(first)) if first else None
 
