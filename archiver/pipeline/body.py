@@ -85,9 +85,8 @@ class Body:
         async with self._provider.open_media(self._ref, self._entry.rendition, resume=resume) as media:
             if media.offset != self.received or media.validator != self.media.validator:
                 self.resumed = RESUMES  # it would do so again
-                raise errors.MediaIncomplete(
-                    f"cut after {self.received} bytes ({failure}), and the provider began anew"
-                ) from None
+                kind = errors.MediaIncomplete if media.validator == self.media.validator else errors.MediaChanged
+                raise kind(f"cut after {self.received} bytes ({failure}), and the provider began anew") from None
             if self._ranges is not None and media.spans is not None:
                 async with aclosing(self._ranges.chunks(media, self._entry.source)) as chunks:
                     async for chunk in chunks:

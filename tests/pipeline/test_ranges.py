@@ -261,7 +261,7 @@ async def test_a_file_that_changes_in_the_middle_ends_the_attempt_and_the_next_o
                 file.body, file.etag = other, '"two"'
 
         worker.provider.on_span = change
-        with pytest.raises(errors.MediaIncomplete, match=r"another file.*began anew"):
+        with pytest.raises(errors.MediaChanged, match=r"another file.*began anew"):
             await worker.transfer.archive(replace(ENTRY, listed_size=SIZE))
         assert worker.store.objects == {}
         assert worker.at_rest()
