@@ -140,6 +140,8 @@ def main(words: Sequence[str] | None = None) -> int:
     measure(given.only or list(WORKLOADS), options, path)
     draw(path)
     print(f"{headline(read(path)).plain()}\n\n{path}, {path.with_suffix('.svg')}")
+    if path == pages.RESULTS:
+        print("python -m benchmarks --write-docs puts them into the pages")
     return 0
 
 

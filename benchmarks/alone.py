@@ -57,7 +57,7 @@ def start(options: Options, folder: Path) -> dict[str, Any]:
     with stage(folder, "--count", "20", tls=True) as place:
         template = folder / "prepared"
         template.mkdir()
-        catalog_rows.build(f"sqlite:///{template}/catalog.db", rows, now=time.time() - 7 * 86_400, due=0, history=False)
+        catalog_rows.build(f"sqlite:///{template}/catalog.db", rows, now=time.time() - 7 * 86_400, calm=True)
         clients.configure(place, template)
         clients.sync(place, template, source="calls")
         for number in range(rounds):

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from benchmarks.options import Options
 
-BATCHES = 8  # pages of 250 whose recordings are claimed and completed for the CPU of one: 2,000 recordings
 
 STATUS = """
 [catalog]
@@ -36,6 +35,7 @@ url = "file://{folder}/archive"
 def catalog(options: Options, folder: Path) -> dict[str, Any]:
     """Every size on every database there is."""
     powers = options.pick(quick=(4, 5), usual=(4, 5, 6), full=(4, 5, 6, 7))
+    batches = options.pick(quick=2, usual=8)  # pages of 250 whose recordings are claimed and completed for the CPU of one
     folder.mkdir()
     found: dict[str, Any] = {"rows": [10**power for power in powers]}
     with ExitStack() as stack:
@@ -50,7 +50,7 @@ def catalog(options: Options, folder: Path) -> dict[str, Any]:
             sizes = {}
             for power in powers:
                 with new() as url:
-                    sizes[str(10**power)] = _size(url, 10**power, folder)
+                    sizes[str(10**power)] = _size(url, 10**power, folder, batches)
                 print(f"  {name}, {10**power:,} rows: {_brief(sizes[str(10**power)])}", flush=True)
             found[name] = {"sizes": sizes, "largest_to_smallest": _growth(sizes)}
     return found
@@ -67,13 +67,13 @@ def _sqlite(folder: Path) -> Any:
     return new
 
 
-def _size(url: str, count: int, folder: Path) -> dict[str, Any]:
+def _size(url: str, count: int, folder: Path, batches: int) -> dict[str, Any]:
     now = time.time()
     catalog_rows.build(url, count, now=now)
     built = time.time() - now
     environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     environment["PYTHONPATH"] = str(clients.ROOT)
-    words = [sys.executable, "-m", "benchmarks.catalog_work", url, str(now), str(BATCHES)]
+    words = [sys.executable, "-m", "benchmarks.catalog_work", url, str(now), str(batches)]
     found = json.loads(run(words, environment=environment, folder=folder).out)
     (folder / "archiver.toml").write_text(STATUS.format(url=url, folder=folder))
     words = [sys.executable, "-m", "archiver", "--config", str(folder / "archiver.toml"), "status", "--json"]

@@ -54,15 +54,15 @@ _POSTGRESQL = _Words(
     day="CAST(to_timestamp({0}) AT TIME ZONE 'UTC' AS date)",
 )
 _STATE = """CASE WHEN n > :n - :due THEN 'due' WHEN n % 100 = 1 THEN 'expired' WHEN n % 1000 = 2 THEN 'lost'
- WHEN n < 10000 AND n % 100 = 3 THEN 'failed' ELSE 'verified' END"""
+ WHEN n < :troubled AND n % 100 = 3 THEN 'failed' ELSE 'verified' END"""
 _RAW = '{"codec":"vp8","created_at":"2026-01-01T00:00:00Z","duration_secs": 600,"id":"%s","size_mb": 0.4,"status":"completed","type":"video"}'
 
 
-def build(url: str, count: int, *, now: float, due: int = DUE, history: bool = True) -> None:
+def build(url: str, count: int, *, now: float, calm: bool = False) -> None:
     """Makes the schema and `count` recordings, the newest of which ended a minute before `now` (seconds since 1970).
 
-    At most a tenth of them and `due` are due. Without `history` no line of it is there, which an archive that does not hold its
-    segments needs. SQLite is put into write-ahead logging and left checkpointed, PostgreSQL vacuumed and analysed.
+    A calm catalog has nothing due and nothing failed, and no history, whose segments its archive would have to hold. SQLite is put
+    into write-ahead logging and left checkpointed, PostgreSQL vacuumed and analysed.
     """
     schema.upgrade_now(url)
     engine = sa.create_engine(driver_url(url, sync=True), poolclass=sa.pool.NullPool, isolation_level="AUTOCOMMIT")
@@ -72,9 +72,14 @@ def build(url: str, count: int, *, now: float, due: int = DUE, history: bool = T
             for pragma in ("synchronous=OFF", "cache_size=-1000000", "temp_store=MEMORY", "foreign_keys=OFF", "journal_mode=OFF"):
                 conn.exec_driver_sql(f"PRAGMA {pragma}")
         indexes = _dropped(conn, sqlite=sqlite)
-        given = {"n": count, "base": int(now) - 60 - EVERY * count, "due": min(due, count // 10)}
+        given = {
+            "n": count,
+            "base": int(now) - 60 - EVERY * count,
+            "due": 0 if calm else min(DUE, count // 10),
+            "troubled": 0 if calm else 10_000,
+        }
         for table, statement in _statements(_SQLITE if sqlite else _POSTGRESQL).items():
-            if table == "ledger" and not history:
+            if table == "ledger" and calm:
                 continue
             names = sa.text(statement).compile().params
             conn.execute(sa.text(statement), {name: given[name] for name in names})

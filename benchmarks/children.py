@@ -57,7 +57,7 @@ def run(
         wall = time.monotonic() - began
         child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode and not stopped:
-        said = "\n".join((folder / name).read_text(errors="replace")[-3_000:] for name in ("out", "err"))
+        said = "\n".join((folder / name).read_text(errors="replace")[-8_000:] for name in ("out", "err"))
         raise RuntimeError(f"{' '.join(map(str, command))} ended with {child.returncode}\n{said}")
     said = (folder / "out").read_text(errors="replace")
     return Cost(cpu=usage.ru_utime + usage.ru_stime, wall=wall, rss=rss, out=said, began=began)

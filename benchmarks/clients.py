@@ -66,9 +66,15 @@ def configure(stage: Stage, folder: Path, *, catalog: str = "", width: int = WID
 
 
 def sync(stage: Stage, folder: Path, *, source: str = "rooms", enough: Callable[[], bool] | None = None) -> Cost:
-    """`archiver sync` of one source, as an operator runs it, with the configuration in the folder."""
+    """`archiver sync` of one source, as an operator runs it, with the configuration in the folder; raises RuntimeError where it had to
+    try anything twice.
+    """
     command = [sys.executable, "-m", "archiver", "--config", str(folder / "archiver.toml"), "sync", "--source", source, "--json"]
-    return run(command, environment=stage.environment, folder=folder, enough=enough)
+    cost = run(command, environment=stage.environment, folder=folder, enough=enough)
+    failed = next((line for line in (folder / "err").read_text().splitlines() if '"attempt_failed"' in line), None)
+    if failed is not None:  # nothing here gives cause to; what was tried twice is no figure
+        raise RuntimeError(f"an attempt failed: {failed}")
+    return cost
 
 
 def prepared(stage: Stage, folder: Path, **settings: Any) -> None:

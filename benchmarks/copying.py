@@ -32,7 +32,7 @@ HASHES = {
 def small(options: Options, folder: Path) -> dict[str, Any]:
     """S over TLS: many small objects."""
     peers = {COPYURL: clients.rclone_copyurl, COPY: clients.rclone_copy, FLOOR: clients.floor}
-    return _small(options, folder, peers, count=options.pick(quick=300, usual=2_000), rounds=options.pick(quick=2, usual=5))
+    return _small(options, folder, peers, count=options.pick(quick=200, usual=2_000), rounds=options.pick(quick=2, usual=5))
 
 
 def boto3(options: Options, folder: Path) -> dict[str, Any]:

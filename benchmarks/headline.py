@@ -22,8 +22,9 @@ def headline(results: Figures) -> Table:
         "The ratio says how many times ours the other figure is: the median of the rounds' own ratios, with the least and the most; "
         "for pages, how many times those of the smallest catalog."
     )
-    stamps = dict.fromkeys(made(found, load=False) for found in results["workloads"].values())
-    return Table(head=["what", "archiver", "beside it", "ratio"], rows=rows, notes=(f"{ratios} {' '.join(stamps)}",))
+    return Table(
+        head=["what", "archiver", "beside it", "ratio"], rows=rows, notes=(f"{ratios} {made(*results['workloads'].values())}",)
+    )
 
 
 def _peer(found: Figures, name: str, unit: str, what: str) -> list[str]:

@@ -50,8 +50,8 @@ def _bars(found: Figures) -> list[tuple[str, int]]:
         panels.append(_panel(what, "CPU ms an object", _medians(clients, "cpu_ms_an_object")))
         panels.append(_panel(what, "seconds", _medians(clients, "wall_s", leave_out=BOTO3)))
     if "large" in found:
-        for how, label in (("tls", "over TLS"), ("plain", "plain")):
-            panels.append(_panel(f"Large files {label}", "CPU s a GB", _medians(found["large"][how]["clients"], "cpu_s_a_gb")))
+        for how, label in (("tls", " over TLS"), ("plain", ", plain")):
+            panels.append(_panel(f"Large files{label}", "CPU s a GB", _medians(found["large"][how]["clients"], "cpu_s_a_gb")))
     return panels
 
 
@@ -71,7 +71,7 @@ def _title(what: str, unit: str) -> str:
 
 def _panel(what: str, unit: str, values: Sequence[tuple[str, float]]) -> tuple[str, int]:
     """Bars, shortest first: shorter is better everywhere here."""
-    names = 160
+    names = 176
     scale = (PANEL - names - 60) / max(value for _, value in values)
     parts = [_title(what, unit)]
     for at, (name, value) in enumerate(sorted(values, key=lambda item: item[1])):

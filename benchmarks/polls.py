@@ -68,7 +68,9 @@ async def repeated(act: Callable[[], Awaitable[Any]], wanted: int, written: Writ
         "cpu_ms": {"median": round(median(cpu), 3), "least": round(min(cpu), 3), "most": round(max(cpu), 3)},
         "wall_ms": round(median(wall), 3),
         "statements": round(written.statements / wanted, 2),
-        "rows_written": {name: round(rows / wanted, 2) for name, rows in sorted(written.rows.items())},
+        "rows_written": {
+            name: rows // wanted if rows % wanted == 0 else round(rows / wanted, 2) for name, rows in sorted(written.rows.items())
+        },
     }
 
 

@@ -186,7 +186,9 @@ class Sink:
             if upload is None:
                 raise Refused("404 Not Found", "NoSuchUpload")
             rows = [
-                f"<Part><PartNumber>{number}</PartNumber><Size>{part.size}</Size><ETag>&quot;{part.sha256.hex()[:32]}&quot;</ETag></Part>"
+                f"<Part><PartNumber>{number}</PartNumber><Size>{part.size}</Size><ETag>&quot;{part.sha256.hex()[:32]}&quot;</ETag>"
+                + "".join(f"<ChecksumCRC64NVME>{value}</ChecksumCRC64NVME>" for value in _crc(part).values())
+                + "</Part>"
                 for number, part in sorted(upload.parts.items())
             ]
         return _xml(f"<ListPartsResult><IsTruncated>false</IsTruncated>{''.join(rows)}</ListPartsResult>")

@@ -42,7 +42,7 @@ class Table:
 
 def number(value: float) -> str:
     """Three significant digits, thousands set apart."""
-    if value == int(value) or abs(value) >= 100:
+    if isinstance(value, int) or abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.3f}"
 
@@ -59,30 +59,33 @@ def size(count: float) -> str:
     return f"{number(count / 2**30)} GiB" if count >= 2**30 else f"{number(count / 2**20)} MiB"
 
 
-def made(found: Figures, *, load: bool = True) -> str:
-    """When, where and of what a workload was measured; one sentence."""
-    machine = found["machine"]
-    commit = found["commit"] + (" with changes" if found["changed"] else "")
-    quick = ", a quick run" if found["quick"] else ""
-    before = f", load before {found['load_before']}" if load else ""
-    return f"Measured on {found['at'][:10]}, {machine}, commit {commit}{before}{quick}."
+def made(*found: Figures) -> str:
+    """When, where and of what workloads were measured; one sentence."""
+    days, machines = ({each["at"][:10]: None for each in found}, {each["machine"]: None for each in found})
+    commits = {each["commit"] + (" with changes" if each["changed"] else ""): None for each in found}
+    loads = f", load before {found[0]['load_before']}" if len(found) == 1 else ""
+    quick = ", a quick run" if any(each["quick"] for each in found) else ""
+    return f"Measured on {_listed(days)}, {_listed(machines)}, commit {_listed(commits)}{loads}{quick}."
+
+
+def _listed(words: Iterable[str]) -> str:
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _beside(clients: Figures, unit: str) -> list[list[str]]:
     rows = []
     for name, each in clients.items():
-        ratios = ["1", "1"]
+        ratios = ["", ""]
         if name != PRODUCT:
             ratios = [spread(each["cpu_times_the_product"]), spread(each["wall_times_the_product"])]
         sent = ", ".join(each["checksums_sent"]) or "none"
-        rows.append(
-            [name, spread(each[unit]), spread(each["wall_s"]), number(each["peak_rss_mib"]), *ratios, each["hashes"], sent]
-        )
+        rows.append([name, spread(each[unit]), spread(each["wall_s"]), number(each["peak_rss_mib"]), *ratios, sent])
     return rows
 
 
 def _head(unit: str) -> list[str]:
-    return ["client", unit, "wall s", "peak MiB", "CPU, times ours", "wall, times ours", "hashes", "checksums sent"]
+    return ["client", unit, "wall s", "peak MiB", "CPU, times ours", "wall, times ours", "checksums sent"]
 
 
 def _start(found: Figures, unit: str) -> str:

@@ -1,7 +1,6 @@
 """The benchmarks' own parts: figures, what arrived, catalogs of any size, peak memory."""
 
 import os
-import sqlite3
 import sys
 import time
 from datetime import UTC, datetime
@@ -113,8 +112,10 @@ async def test_every_question_to_a_catalog_looks_at_pages(url):
     assert min(found["cpu_ms"].values()) > 0
 
 
-def test_a_catalog_without_history_has_none(tmp_path):
-    catalog_rows.build(f"sqlite:///{tmp_path}/catalog.db", 100, now=NOW.timestamp(), history=False)
-    with sqlite3.connect(tmp_path / "catalog.db") as conn:
-        assert conn.execute("SELECT count(*) FROM ledger").fetchone() == (0,)
-    conn.close()
+async def test_a_calm_catalog_has_nothing_due_or_failed_and_no_history(tmp_path):
+    url = f"sqlite:///{tmp_path}/catalog.db"
+    catalog_rows.build(url, 2_000, now=NOW.timestamp(), calm=True)
+    async with Database(url, clock=lambda: NOW) as database:
+        found = await database.ask(lambda conn: consistency.check(conn, NOW, revision=""))
+    assert {state for state, count in found["states"].items() if count} == {"verified", "expired", "lost"}
+    assert found["rows"]["ledger"] == 0
