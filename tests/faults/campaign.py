@@ -71,13 +71,13 @@ CAMPAIGNS = (
     Campaign(
         "chaos, SQLite",
         "faults on a tenth of all requests and kills all the while; into a folder",
-        module("chaos --recordings 6000 --kills 300 --jobs 1 --database sqlite --store file"),
+        module("chaos --recordings 8000 --kills 400 --jobs 1 --database sqlite --store file"),
         1500,
     ),
     Campaign(
         "chaos, PostgreSQL",
         "the same, with replies of S3 and of commits lost; into S3",
-        module("chaos --seed 101 --recordings 4000 --kills 200 --jobs 1 --database postgresql --store rclone"),
+        module("chaos --seed 101 --recordings 2000 --kills 100 --jobs 1 --database postgresql --store rclone"),
         1500,
     ),
     Campaign("year", "a year of polling, leases and late arrivals by two processes", module("simulation --year"), 900),

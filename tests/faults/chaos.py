@@ -33,7 +33,7 @@ BATTERED = 0.09  # of the requests to the store: answers dropped, connections cu
 COMMITS = 0.002  # of the pieces that go to the database: then the answer to the next commit is lost
 UNDER_FIRE = 0.9  # of all renditions have to come to their ends while the faults last
 LISTS = r"/(room_recordings|recordings|Recordings)\?"  # for faults that need a list to spoil
-MANY = 4_000  # recordings, whose requests meet faults of every kind
+MANY = 2_000  # recordings, whose requests meet faults of every kind
 PATIENCE = 20  # runs of some seconds, one after the other, that bring nothing to its end
 METADATA_ADDRESS = "http://169.254.169.254/latest/meta-data/"
 
