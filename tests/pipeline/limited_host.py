@@ -37,14 +37,15 @@ class Fate:
 
 
 class LimitedHost(FakeProvider):
-    """`fates` are those of the next requests for a span, honest at 0.01 s a chunk after them; `asked` all that came."""
+    """`fates` are those of the next requests for a span, honest at 0.01 s a chunk after them; `asked` all that came, and when."""
 
     def __init__(self, *recordings, **options):
         super().__init__(*recordings, **options)
         self.fates = []
         self.asked = []
+        self.asked_at = []  # seconds
+        self.refused_at = None
         self.open_now = self.most_open = 0
-        self.spans_end = 0
         self.on_span = lambda: None
 
     @contextlib.asynccontextmanager
@@ -83,10 +84,12 @@ class Spans:
         provider, file = self.provider, self.file
         assert 0 <= first < stop <= self.media.announced
         provider.asked.append((first, stop))
+        provider.asked_at.append(provider.clock.monotonic())
         provider.on_span()
         fate = provider.fates.pop(0) if provider.fates else Fate()
         await provider.clock.sleep(fate.wait)
         if fate.refused is not None:
+            provider.refused_at = provider.clock.monotonic()
             raise fate.refused
         if file.etag != self.media.validator:
             raise errors.MediaChanged("another file")

@@ -218,24 +218,34 @@ async def test_one_refusal_among_honest_ranges_ends_them_all_and_the_rest_comes_
     assert (first, stop) == (worker.provider.asked[20][0], SIZE)
 
 
-async def test_after_a_request_to_slow_down_no_further_span_is_asked_for():
+async def test_after_a_request_to_slow_down_no_further_span_is_asked_for_and_the_host_is_left_alone_for_a_while():
     async with VirtualClock() as clock:
         worker = Worker(clock)
-        worker.provider.fates = [*[Fate() for _ in range(20)], Fate(refused=SLOW_DOWN, wait=0.0)]
+        worker.provider.fates = [*[Fate(wait=0.01 + number / 1000) for number in range(20)], Fate(refused=SLOW_DOWN, wait=0.0)]
         body, _ = await archived(worker)
     assert worker.store.content(KEY) == body
-    assert len(worker.provider.asked) <= 20 + 8 + 1  # with what was under way then, and the rest over one connection
-    assert worker.provider.asked[-1][1] == SIZE
+    provider = worker.provider
+    (last,) = [moment for moment in provider.asked_at if moment > provider.refused_at]
+    assert last >= provider.refused_at + RULE.pause
+    assert provider.asked[-1][1] == SIZE  # the rest, over one connection
 
 
-async def test_a_span_that_dies_is_gone_on_with_where_it_died():
+@pytest.mark.parametrize("failure", [errors.ProviderUnavailable("reset"), errors.MediaIncomplete("cut"), None])
+async def test_a_span_that_dies_is_gone_on_with_where_it_died(failure):
     async with VirtualClock() as clock:
         worker = Worker(clock)
-        worker.provider.fates = [Fate(cut=70), *[Fate() for _ in range(6)], Fate(cut=30)]
+        worker.provider.fates = [
+            *[Fate() for _ in range(14)],
+            Fate(cut=70, failure=failure),
+            Fate(),
+            Fate(cut=30, failure=failure),
+        ]
         body, _ = await archived(worker)
     asked = worker.provider.asked
     assert worker.store.content(KEY) == body
-    assert (asked[0][0] + 70, asked[0][1]) in asked[1:]
+    assert (asked[14][0] + 70, asked[14][1]) in asked
+    assert (asked[16][0] + 30, asked[16][1]) in asked
+    assert worker.provider.most_open == 8
     assert worker.provider.calls["media r1"] == 1
 
 
