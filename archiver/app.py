@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 VERSION = importlib.metadata.version("recording-archiver")
-BUFFERS = 160 * 1024 * 1024  # bytes that all transfers' buffers may hold together; see docs/decisions on memory
+BUFFERS = 64 * 1024 * 1024  # bytes that all transfers' buffers may hold together; see docs/decisions on memory
 ARCHIVING = ("run", "sync", "backfill")  # commands that take up what is listed, so they must know first what was erased
 ABILITIES = "abilities of the store"  # the note that keeps what a probe found …
 PROBED = timedelta(days=1)  # … for so long

@@ -18,6 +18,7 @@ class ByteBudget:
         self.total = total
         self._free = total
         self._lent = 0
+        self._kept: list[bytearray] = []  # all of one size
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     @asynccontextmanager
@@ -30,6 +31,29 @@ class ByteBudget:
         finally:
             self._free += wanted
             self._serve()
+
+    @asynccontextmanager
+    async def buffer(self, size: int) -> AsyncIterator[bytearray]:
+        """Holds `size` bytes and hands them out as a buffer, whose content is whatever it was last used for.
+
+        Buffers of one size are used again: asking the system for 16 MiB and touching every page of them costs more than copying
+        16 MiB does, and what is given back in pieces leaves holes. One whose block fails is not used again: a write that was
+        given up may still read from it.
+        """
+        async with self.hold(size):
+            own = self._ready(size)
+            yield own
+            if not self._kept or len(self._kept[0]) == size:
+                self._kept.append(own)
+            elif len(self._kept[0]) < size:  # small ones have all sizes, and cost little
+                self._kept = [own]
+
+    def _ready(self, size: int) -> bytearray:
+        if self._kept and len(self._kept[-1]) == size:
+            return self._kept.pop()
+        while self._kept and len(self._kept) * len(self._kept[0]) > self._free:  # no more than fits beside what is held
+            self._kept.pop()
+        return bytearray(size)
 
     def spare(self, most: int) -> int:
         """Bytes that may be borrowed now, with at most `most` lent at once; none while anybody waits."""

@@ -93,7 +93,7 @@ class Multipart:
             raise
         return upload
 
-    async def send(self, upload: Upload, data: bytearray) -> None:
+    async def send(self, upload: Upload, data: memoryview) -> None:
         """Uploads the next part and notes it, with the state of the digest over exactly the bytes sent so far."""
         upload.parts.append(await self._storage.put_part(upload.new.key, upload.upload_id, len(upload.parts) + 1, data))
         upload.offset += len(data)

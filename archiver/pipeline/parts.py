@@ -11,35 +11,35 @@ if TYPE_CHECKING:
 
 
 class PartReader:
-    """Cuts a stream into parts of exactly `size` bytes, the last one shorter; knows at once which one is the last.
+    """Cuts a stream into parts that fill the buffers given, the last one shorter; knows at once which one is the last.
 
     `digest` covers exactly the bytes handed out so far, so that its state fits the parts and not what came after them.
     """
 
-    def __init__(self, chunks: AsyncIterator[bytes], size: int, digest: Digest) -> None:
+    def __init__(self, chunks: AsyncIterator[bytes], digest: Digest) -> None:
         self._chunks = chunks
-        self._size = size
         self._left = b""
         self.digest = digest
         self.ended = False
 
-    async def part(self) -> bytearray:
-        """The next part; `ended` is set when nothing follows it."""
-        data = bytearray()
+    async def part(self, buffer: bytearray) -> memoryview:
+        """The next part, in as much of the buffer as it needs; `ended` is set when nothing follows it."""
+        room = memoryview(buffer)
+        at = 0
         chunk: bytes | None = self._left
         while chunk is not None:
-            room = self._size - len(data)
-            if len(chunk) > room:
-                self._take(data, chunk[:room])
-                self._left = chunk[room:]
-                return data
-            self._take(data, chunk)
+            size = len(chunk)
+            if size > len(room) - at:
+                fits = chunk[: len(room) - at]
+                self.digest.update(fits)
+                room[at:] = fits
+                self._left = chunk[len(fits) :]
+                return room
+            if size:
+                self.digest.update(chunk)
+                room[at : at + size] = chunk
+                at += size
             chunk = await anext(self._chunks, None)
         self._left = b""
         self.ended = True
-        return data
-
-    def _take(self, data: bytearray, chunk: bytes) -> None:
-        if chunk:
-            self.digest.update(chunk)
-            data += chunk
+        return room[:at]

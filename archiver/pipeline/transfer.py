@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from contextlib import AsyncExitStack, aclosing
 from typing import TYPE_CHECKING
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from archiver.pipeline.budget import ByteBudget
     from archiver.pipeline.pace import Pace
     from archiver.pipeline.ranges import Ranges
+
+
+class _Crowded(Exception):
+    """As many large transfers are under way as may be."""
 
 
 class Transfer:
@@ -53,6 +58,7 @@ class Transfer:
         self._lock_for = lock_for
         self._version = version
         self._ranges = ranges
+        self._seats = asyncio.Semaphore(max(2, 2 * budget.total // storage.part_size))
 
     async def archive(self, entry: Entry, *, beside: str = "") -> Outcome:
         """Transfers one entry and returns its STORED outcome.
@@ -60,7 +66,17 @@ class Transfer:
         `beside` (hex digest) names a second object for other bytes than the ones archived before. Raises the errors of the
         ports; nothing half-made ever stands under the key. A large transfer that is cut short or cancelled leaves its upload
         to the next attempt, which goes on with it.
+
+        Of large ones only as many are under way as soon find room for a part: the others wait without a connection, which would
+        keep a megabyte each, and a link that expires.
         """
+        try:
+            return await self._attempt(entry, beside)
+        except _Crowded:
+            async with self._seats:
+                return await self._attempt(entry, beside, seated=True)
+
+    async def _attempt(self, entry: Entry, beside: str, *, seated: bool = False) -> Outcome:
         going = await self._large.take_up(entry) if entry.upload_id and not beside else None
         if going is not None and going.sha256:
             return await self._finished(going)
@@ -76,10 +92,15 @@ class Transfer:
             problem = integrity.uncarriable(media.metadata)
             if problem is not None:
                 raise errors.MediaImplausible(f"the headers it needs for decryption cannot be kept with it: {problem}")
+            large = (media.announced or 0) - media.offset > self._storage.part_size
+            if large and not seated and not beside:  # a second object is fetched from within an attempt, which has a seat
+                if self._seats.locked():
+                    raise _Crowded
+                await held.enter_async_context(self._seats)
             body = Body(provider, ref, entry, media, self._pace, head=going.head if going else b"", ranges=self._ranges)
             chunks = await held.enter_async_context(aclosing(body.chunks()))
             digest = going.digest if going and going.digest else new_digest()
-            reader = PartReader(chunks, self._storage.part_size, digest)
+            reader = PartReader(chunks, digest)
             if going is not None:
                 return await self._rest(going, body, reader)
             return await self._from_start(entry, body, reader, beside)
@@ -91,8 +112,8 @@ class Transfer:
     async def _from_start(self, entry: Entry, body: Body, reader: PartReader, beside: str) -> Outcome:
         size = self._storage.part_size
         announced = body.media.announced
-        async with self._budget.hold(size if announced is None else min(announced, size)):
-            data = await reader.part()
+        async with self._budget.buffer(size if announced is None else min(announced, size)) as buffer:
+            data = await reader.part(buffer)
             if len(body.head) < integrity.HEAD_BYTES:
                 body.check_head()
             if reader.ended:
@@ -102,7 +123,7 @@ class Transfer:
                 new = self._new(entry, body, token=self._clock.token(), beside=beside)
                 upload = await self._large.begin(entry, new, body, reader.digest)
                 await self._large.send(upload, data)
-            del data  # what this frame names stays in memory for as long as the rest takes, and no budget knows of it
+            del data, buffer  # what a frame names stays in memory for as long as the rest takes, and no budget knows of it
         if entry.sha256 and not beside:
             return await self._archive_changed(entry, body, reader)
         return await self._rest(upload, body, reader, beside=beside)
@@ -110,8 +131,9 @@ class Transfer:
     async def _archive_changed(self, entry: Entry, body: Body, reader: PartReader) -> Outcome:
         """A large file that is archived already: hashed to its end first, since the name of a second object needs its digest."""
         while not reader.ended:
-            async with self._budget.hold(self._storage.part_size):
-                await reader.part()
+            async with self._budget.buffer(self._storage.part_size) as buffer:
+                await reader.part(buffer)
+                del buffer
         body.check_length()
         digest = reader.digest.hexdigest()
         if digest == entry.sha256:
@@ -150,7 +172,7 @@ class Transfer:
 
     # -- small: one put ------------------------------------------------------------------------------------------
 
-    async def _store_small(self, entry: Entry, body: Body, data: bytearray, digest: bytes) -> Outcome:
+    async def _store_small(self, entry: Entry, body: Body, data: memoryview, digest: bytes) -> Outcome:
         if entry.sha256 == digest.hex() and entry.key:
             return _unchanged(entry)
         earlier = await self._earlier(entry, body, size=len(data), sha256=digest.hex()) if entry.sha256 else None
@@ -165,7 +187,7 @@ class Transfer:
             stored, new = await self._beside(entry, body, new, data, digest)
         return _stored(entry, new, stored, size=len(data), sha256=digest.hex(), carried=body.media.metadata)
 
-    async def _put(self, new: NewObject, data: bytearray, digest: bytes) -> StoredObject:
+    async def _put(self, new: NewObject, data: memoryview, digest: bytes) -> StoredObject:
         """One put; where its reply was lost, what stands under the key decides: our token and size, or nothing (I17)."""
         try:
             return await self._storage.put(new, data, sha256=digest)
@@ -176,7 +198,7 @@ class Transfer:
             return found
 
     async def _beside(
-        self, entry: Entry, body: Body, new: NewObject, data: bytearray, digest: bytes
+        self, entry: Entry, body: Body, new: NewObject, data: memoryview, digest: bytes
     ) -> tuple[StoredObject, NewObject]:
         """Something stands under our key already: adopted when its bytes are ours, else ours go beside it (I8)."""
         adopted = await self._adopted(entry, new, size=len(data), sha256=digest.hex())
@@ -211,11 +233,11 @@ class Transfer:
     async def _rest(self, upload: Upload, body: Body, reader: PartReader, *, beside: str = "") -> Outcome:
         """Sends what is left and completes. A length that cannot be believed drops the upload; a cut line leaves it."""
         while not reader.ended:
-            async with self._budget.hold(self._storage.part_size):
-                data = await reader.part()
+            async with self._budget.buffer(self._storage.part_size) as buffer:
+                data = await reader.part(buffer)
                 if data:
                     await self._large.send(upload, data)
-                del data  # before the room is given back: the next turn may be long in coming
+                del data, buffer  # before the room is given back: the next turn may be long in coming
         digest = reader.digest.hexdigest()
         try:
             body.check_length()

@@ -1,11 +1,13 @@
 """One budget of bytes bounds what all transfers hold together, and nobody waits for ever."""
 
 import asyncio
+import contextlib
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
 import pytest
 
+from archiver.pipeline import budget as budget_module
 from archiver.pipeline.budget import ByteBudget
 from archiver.pipeline.pace import Pace
 from archiver.pipeline.transfer import Transfer
@@ -93,11 +95,26 @@ class Unnoted:
 class Reading(FakeProvider):
     """Knows how many downloads are being read from at one moment."""
 
-    now = most = 0
+    now = most = open = most_open = 0
+
+    def __init__(self, *recordings, **options):
+        super().__init__(*recordings, **options)
+        self.ended = []
+
+    @contextlib.asynccontextmanager
+    async def open_media(self, ref, rendition, *, resume=None):
+        self.open += 1
+        try:
+            async with super().open_media(ref, rendition, resume=resume) as media:
+                yield media
+                self.ended.append(ref.recording_id)
+        finally:
+            self.open -= 1
 
     async def _chunks(self, file, at):
         chunks = super()._chunks(file, at)
         while True:
+            self.most_open = max(self.most_open, self.open)
             self.now += 1
             self.most = max(self.most, self.now)
             try:
@@ -150,3 +167,53 @@ async def test_sixty_four_transfers_at_once_hold_no_more_than_the_budget_and_all
 async def test_nobody_reads_from_a_provider_without_budget_for_what_comes(archived):
     provider, _store, _budget = await transferred([3500] * 24, total=2000, archived=archived)
     assert provider.most == 2
+
+
+class Living(bytearray):
+    """A buffer that is counted for as long as anybody has it."""
+
+    now = most = 0
+
+    def __init__(self, size):
+        super().__init__(size)
+        Living.now += size
+        Living.most = max(Living.most, Living.now)
+
+    def __del__(self):
+        Living.now -= len(self)
+
+
+@pytest.mark.parametrize("archived", [False, True], ids=["first time", "archived before with other bytes"])
+async def test_whatever_waits_keeps_no_buffer(monkeypatch, archived):
+    """What a waiting frame still names is in memory, and no budget knows of it."""
+    monkeypatch.setattr(budget_module, "bytearray", Living, raising=False)
+    Living.now = Living.most = 0
+    sizes = [(400, 3500, 4001, 999)[number % 4] for number in range(48)]
+    await transferred(sizes, total=2500, archived=archived)
+    assert Living.most <= 2500
+    assert Living.now <= 2500
+
+
+async def test_a_buffer_whose_block_failed_is_not_used_again():
+    budget, used = ByteBudget(10), []
+    for failure in (OSError("a write that goes on in its thread"), None, None):
+        with contextlib.suppress(OSError):
+            async with budget.buffer(5) as own:
+                used.append(own)
+                if failure:
+                    raise failure
+    assert used[0] is not used[1]
+    assert used[1] is used[2]
+
+
+@pytest.mark.parametrize("archived", [False, True], ids=["first time", "archived before with other bytes"])
+async def test_large_transfers_that_find_no_room_wait_without_a_connection(archived):
+    provider, _store, _budget = await transferred([3500] * 24, total=2000, archived=archived)
+    assert provider.most_open <= 4 + 4 * archived  # who looks a second time is under way already
+    assert provider.open == 0
+
+
+async def test_small_transfers_wait_for_no_large_one():
+    provider, _store, _budget = await transferred([*[9000] * 12, *[500] * 12], total=3000)
+    ends = provider.ended
+    assert max(ends.index(f"r{number}") for number in range(12, 24)) < max(ends.index(f"r{number}") for number in range(12))
