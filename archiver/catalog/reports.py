@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 R, C = renditions.c, recordings.c
 RECENT = timedelta(days=30)  # recordings that ended in this time tell how late we are …
-SAMPLE = 5_000  # … the last so many of them for each source: enough for a 99th percentile, cheap at any size
+SAMPLE = 1_000  # … the last so many of them for each source: enough for a 99th percentile, cheap at any size
 HISTORY = 5_000  # ledger lines that the forecast goes by
 PACE = timedelta(hours=1)  # and how far back at most
 
