@@ -218,6 +218,16 @@ async def test_one_refusal_among_honest_ranges_ends_them_all_and_the_rest_comes_
     assert (first, stop) == (worker.provider.asked[20][0], SIZE)
 
 
+async def test_a_span_that_breaks_off_while_the_first_connection_is_there_ends_them_all():
+    async with VirtualClock() as clock:
+        worker = Worker(clock)
+        worker.provider.fates = [Fate(), Fate(cut=10, wait=0.001)]
+        body, _ = await archived(worker)
+    assert worker.store.content(KEY) == body
+    assert worker.provider.calls["media r1"] == 1
+    assert len(worker.provider.asked) <= 7 + 1  # with the second try of the one that broke off
+
+
 async def test_after_a_request_to_slow_down_no_further_span_is_asked_for_and_the_host_is_left_alone_for_a_while():
     async with VirtualClock() as clock:
         worker = Worker(clock)
