@@ -98,7 +98,7 @@ def _chart(what: str, found: Figures) -> tuple[str, int]:
     pages = {name: [found["sizes"][str(size)]["pages"][name] for size in sizes] for name in QUESTIONS}
     low = math.floor(math.log10(max(1, min(map(min, pages.values())))))
     high = max(low + 1, math.ceil(math.log10(max(map(max, pages.values())))))
-    left, right = 56, PANEL - 150
+    left, right = 56, PANEL - 190
 
     def place(size: float, count: float) -> tuple[float, float]:
         share = (math.log10(size) - math.log10(sizes[0])) / max(1, math.log10(sizes[-1]) - math.log10(sizes[0]))
