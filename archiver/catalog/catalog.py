@@ -29,6 +29,7 @@ class SqlCatalog:
         self.worker = worker
         self._turns = itertools.count()
         self._prints = recordings.Prints()
+        self._rooms: dict[str, sources.RoomsAsked] = {}
         self._held: dict[int, int] = {}  # the entries whose claim we know of, with its revision: only those are renewed
 
     async def enter(self) -> int:
@@ -90,7 +91,8 @@ class SqlCatalog:
 
     async def rooms_missing(self, source: str, *, limit: int) -> Sequence[str]:
         now = await self.database.now()
-        return await self.database.ask(lambda conn: sources.rooms_missing(conn, source, now, limit))
+        asked = self._rooms.setdefault(source, sources.RoomsAsked())
+        return await self.database.ask(lambda conn: sources.rooms_missing(conn, source, now, limit, asked))
 
     async def save_rooms(self, source: str, rooms: Mapping[str, Room | None]) -> None:
         async def unit(tx: Tx) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from archiver.domain.windows import Window
 
 ROOM_AGE = timedelta(days=1)  # a room's name or settings may change; asking once a day for each is cheap
+_COMMITTED_LATE = 1_000  # rows that a transaction may have numbered before the last one, and commit after it
 
 
 async def state(conn: AsyncConnection, source: str) -> SourceState:
@@ -176,21 +178,36 @@ async def finish_slice(tx: Tx, actor: str, source: str, kind: str, day: date, re
         await _upsert(tx, source, kind, {"covered_since": reach})
 
 
-async def rooms_missing(conn: AsyncConnection, source: str, now: datetime, limit: int) -> list[str]:
+@dataclass(slots=True)
+class RoomsAsked:
+    """Up to which row of `recordings` every room was asked for, as this process knows: so that a poll reads what came since."""
+
+    upto: int = 0
+    since: datetime | None = None  # of the last look at everything; what changes its room later is found by the next
+
+
+async def rooms_missing(conn: AsyncConnection, source: str, now: datetime, limit: int, asked: RoomsAsked) -> list[str]:
     """Rooms named by recordings that changed since the room was asked for, or never asked for."""
+    if asked.since is None or not timedelta(0) <= now - asked.since < ROOM_AGE:
+        asked.upto, asked.since = 0, now
     known = sa.select(rooms.c.room_id).where(
         rooms.c.source == source, rooms.c.room_id == recordings.c.room_id, rooms.c.asked_at > now - ROOM_AGE
     )
     fresh = recordings.c.first_seen_at > now - ROOM_AGE
     unnamed = sa.select(rooms.c.room_id).where(rooms.c.source == source, rooms.c.room_id == recordings.c.room_id)
+    here = recordings.c.source.concat("") == source  # so that no index on it is taken for better than the range of ids
     query = (
         sa.select(recordings.c.room_id)
-        .where(recordings.c.source == source, recordings.c.room_id != "", ~known.exists())
+        .where(recordings.c.id > asked.upto, here, recordings.c.room_id != "", ~known.exists())
         .where(fresh | ~unnamed.exists())
         .distinct()
         .limit(limit)
     )
-    return list((await conn.execute(query)).scalars())
+    last = (await conn.execute(sa.select(sa.func.max(recordings.c.id)))).scalar() or 0
+    found = list((await conn.execute(query)).scalars())
+    if not found:
+        asked.upto = max(asked.upto, last - _COMMITTED_LATE)
+    return found
 
 
 async def save_rooms(tx: Tx, source: str, found: Mapping[str, Room | None]) -> None:
