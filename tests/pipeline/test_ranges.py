@@ -352,6 +352,23 @@ async def test_many_at_once_share_one_budget_and_all_come_to_an_end(budget):
     assert worker.at_rest()
 
 
+async def test_one_body_gives_way_when_others_begin_so_that_there_are_never_many_more_connections_than_transfers_allowed():
+    async with VirtualClock() as clock:
+        worker = Worker(clock, budget=200_000)
+        names = [f"r{number}" for number in range(5)]
+        bodies = {name: worker.has(name, 60_000) for name in names}
+        entries = [replace(ENTRY, id=number, recording_id=name, listed_size=60_000) for number, name in enumerate(names)]
+        first = asyncio.create_task(worker.transfer.archive(entries[0]))
+        await clock.sleep(0.3)
+        assert worker.provider.open_now == 8
+        others = [asyncio.create_task(worker.transfer.archive(entry)) for entry in entries[1:]]
+        await clock.sleep(0.3)
+        worker.provider.most_open = 0
+        await asyncio.gather(first, *others)
+    assert worker.provider.most_open <= 8
+    assert all(worker.store.content(f"rooms/2026/03/10/{name}/media.ogg") == body for name, body in bodies.items())
+
+
 async def test_what_waits_to_be_handed_on_is_never_more_than_was_lent():
     async with VirtualClock() as clock:
         worker = Worker(clock, budget=5_000)
