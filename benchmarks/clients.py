@@ -147,7 +147,7 @@ def boto3_job(stage: Stage, folder: Path) -> Cost:
 
 def built_floor(folder: Path) -> Path:
     """The floor's program, compiled into a folder; raises FileNotFoundError without a C compiler, CalledProcessError without OpenSSL's headers."""
-    binary = folder / "floor"
+    binary = folder / "floor-program"
     if not binary.exists():
         source = str(ROOT / "benchmarks" / "floor.c")
         subprocess.run(["cc", "-O2", "-o", str(binary), source, "-lssl", "-lcrypto", "-lpthread"], check=True)

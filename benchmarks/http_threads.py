@@ -38,6 +38,7 @@ class Connection:
         self.sock = sock
         self._early = b""
         self._buffer = bytearray(_PIECE)
+        self.fresh = True  # no request was counted on it yet
         self.text = ""  # of the last request's body, where it was one to be read
 
     def request(self) -> Request | None:

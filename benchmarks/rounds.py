@@ -20,11 +20,14 @@ START = "archiver, empty source"  # measured beside the others, copies nothing
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """One client's part of one round; `servers` are the CPU seconds that source and sink took meanwhile."""
+    """One client's part of one round; `servers` are the CPU seconds that source and sink took meanwhile, `connections` those to
+    the source's media.
+    """
 
     cost: Cost
     servers: float
     sent: Sequence[str]
+    connections: int = 0
 
 
 def alternate(
@@ -43,7 +46,8 @@ def alternate(
             servers = stage.servers_cpu() - before
             sent = [] if name == START else stage.check()
             shutil.rmtree(folder)
-            turns[name].append(Turn(cost=cost, servers=servers, sent=sent))
+            connections = stage.source("_seen")["connections"]
+            turns[name].append(Turn(cost=cost, servers=servers, sent=sent, connections=connections))
             print(f"  {label}round {number + 1}: {name}: {cost.cpu:.2f} s CPU, {cost.wall:.2f} s", flush=True)
     return turns
 
@@ -71,6 +75,7 @@ def told(turns: Mapping[str, Sequence[Turn]], *, per: float, unit: str) -> dict[
             "servers_cpu_s": figure([turn.servers for turn in each]),
             "peak_rss_mib": round(max(turn.cost.rss for turn in each) / 2**20, 1),
             "checksums_sent": list(each[-1].sent),
+            "source_connections": each[-1].connections,
         }
         if name != PRODUCT:
             pairs = list(zip(each, ours, strict=True))

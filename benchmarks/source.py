@@ -115,7 +115,7 @@ def _digest(media: MediaFile, first: int, stop: int) -> str:
 class Media:
     """Serves the recordings' bytes, with ranges; `rate` is in bytes a second on each connection, 0 for as fast as it goes.
 
-    `GET /_seen` tells when the first of them was asked for, on the machine's monotonic clock, and how often; `POST /_reset`
+    `GET /_seen` tells when the first of them was asked for, on the machine's monotonic clock, how often, on how many connections; `POST /_reset`
     forgets it; `GET /_digests/<recording id>/<size>,<size>,…` hashes a file cut into such pieces.
     """
 
@@ -123,7 +123,7 @@ class Media:
         self._files = {recording.id: recording.media["media"] for recording in recordings}
         self._rate = rate
         self._first = 0.0
-        self._requests = 0
+        self._requests = self._connections = 0
 
     def handle(self, request: Request) -> None:
         """Answers GET and HEAD of `/…/<recording id>/…` or `/<recording id>`."""
@@ -134,6 +134,8 @@ class Media:
             return
         self._first = self._first or time.monotonic()
         self._requests += 1
+        self._connections += request.connection.fresh
+        request.connection.fresh = False
         media = next((self._files[part] for part in parts if part in self._files), None)
         if media is None:
             request.connection.answer("404 Not Found", {})
@@ -152,11 +154,11 @@ class Media:
 
     def _told(self, what: str, words: list[str]) -> dict[str, Any]:
         if what == "_reset":
-            self._first, self._requests = 0.0, 0
+            self._first, self._requests, self._connections = 0.0, 0, 0
         if what == "_digests":
             media, ends = self._files[words[0]], [0, *itertools.accumulate(map(int, words[1].split(",")))]
             return {"sha256": [_digest(media, first, stop) for first, stop in itertools.pairwise(ends)]}
-        return {"first": self._first, "requests": self._requests}
+        return {"first": self._first, "requests": self._requests, "connections": self._connections}
 
     def _send(self, request: Request, body: memoryview) -> None:
         sock = request.connection.sock

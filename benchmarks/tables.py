@@ -98,9 +98,10 @@ def _start(found: Figures, unit: str) -> str:
 
 def small(found: Figures) -> Table:
     """S, beside whichever peers."""
-    servers = found["clients"][PRODUCT]["servers_cpu_s"]["median"]
+    servers = "; ".join(f"{name} {number(each['servers_cpu_s']['median'])}" for name, each in found["clients"].items())
+    opened = "; ".join(f"{name} {each['source_connections']:,}" for name, each in found["clients"].items())
     what = f"{found['objects']:,} objects, {size(found['bytes'])}, over TLS, {found['rounds']} rounds."
-    serving = f"Source and sink took {number(servers)} s of CPU beside the product."
+    serving = f"CPU seconds of source and sink meanwhile: {servers}. Connections to the source's media: {opened}."
     return Table(
         head=_head("CPU ms an object"),
         rows=_beside(found["clients"], "cpu_ms_an_object"),
