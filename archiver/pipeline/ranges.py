@@ -34,7 +34,8 @@ class Ranges:
     """What all bodies of a process share: buffers, connections, and where further ones were no use.
 
     The connections of large bodies, first and further ones, are at most `connections` together (`transfer.concurrency`), where
-    there are not more bodies than that. `part_size` bytes of the budget are never lent, so that a part can always be held.
+    there are not more bodies than that. Of the budget's bytes at least a part of `part_size` is never lent, so that one can
+    always be held, and where there is room for more, as much again for whoever comes next.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Ranges:
         self.pace = pace
         self._budget = budget
         self._connections = connections
-        self._lendable = (budget.total - part_size) // 2
+        self.lendable = max((budget.total - part_size) // 2, budget.total - 2 * part_size)
         self._open = 0
         self._barred: dict[str, float] = {}
 
@@ -73,7 +74,7 @@ class Ranges:
         if self.clock.monotonic() < self._barred.get(source, 0.0):
             return None
         free = self._connections - self._open
-        return spans.plan(self.rule, rate=rate, left=left, free=free, room=self._budget.spare(self._lendable))
+        return spans.plan(self.rule, rate=rate, left=left, free=free, room=self._budget.spare(self.lendable))
 
     def bar(self, source: str) -> None:
         """No further connections to this source for a while."""
@@ -89,7 +90,7 @@ class Ranges:
 
     def borrow(self, size: int) -> bool:
         """Room for a span and a connection to fetch it, where there are both this moment."""
-        return self._open < self._connections and self._budget.borrow(size, most=self._lendable)
+        return self._open < self._connections and self._budget.borrow(size, most=self.lendable)
 
     def give_back(self, size: int) -> None:
         """The span was handed on, or dropped."""
@@ -109,6 +110,7 @@ class _Ranged:
         self._window: deque[Span] = deque()
         self._plan: spans.Plan | None = None  # None: one connection, and no further spans
         self._meter: spans.Meter | None = None  # of all connections together, while there is a plan
+        self._connections = 0
         self._pause = 0.0  # seconds that the host is left alone before it is asked for the rest
         self._ending: list[asyncio.Task[None]] = []
 
@@ -123,6 +125,7 @@ class _Ranged:
 
     async def drop(self) -> None:
         """Ends what is under way and gives back what it held."""
+        self._plan = None
         self._let_go()
         await asyncio.gather(*self._ending, return_exceptions=True)
 
@@ -140,7 +143,7 @@ class _Ranged:
     async def _alone(self, stream: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
         """What one connection brings: all of it, or what comes until others can take over."""
         meter, monotonic = spans.single(self._shared.rule), self._shared.clock.monotonic
-        self._shared.opened()
+        self._opened()
         try:
             async with aclosing(stream):
                 while not self._handed_over():
@@ -159,7 +162,7 @@ class _Ranged:
                     elif not self._window and (rate := meter.add(len(chunk), waited)) is not None:
                         self._begin(rate)
         finally:
-            self._shared.closed()
+            self._closed()
 
     def _handed_over(self) -> bool:
         """Whether the bytes from here on come by the spans. Any trouble with one of them before that ends them all."""
@@ -174,7 +177,7 @@ class _Ranged:
             return
         self._plan = found
         self._next = min(self._at + found.span, self._total)  # until then this connection goes on
-        self._fill(found.connections - 1)
+        self._fill()
         if not self._window:
             self._plan = None
             return
@@ -189,8 +192,7 @@ class _Ranged:
         monotonic = self._shared.clock.monotonic
         while self._window and self._window[0].first <= self._at:
             span = self._window[0]
-            if self._plan is not None:
-                self._fill(self._plan.connections)
+            self._fill()
             while self._at < span.stop or not span.over:
                 before = monotonic()
                 try:
@@ -218,19 +220,33 @@ class _Ranged:
         if rate is not None and not spans.worthwhile(self._shared.rule, self._plan, rate):
             self._stop(f"{rate:.0f} bytes/s over {self._plan.connections} connections, {self._plan.rate:.0f} over one")
 
-    def _fill(self, most: int) -> None:
-        """Asks for further spans, as many as may be under way or waiting to be handed on."""
-        while self._plan is not None and len(self._window) < most:
+    def _fill(self) -> None:
+        """Asks for further spans while there are connections and room for them, and none has failed."""
+        while self._plan is not None and self._connections < self._plan.connections and len(self._window) < self._plan.window:
             found = spans.next_span(self._plan, at=self._next, total=self._total)
-            if found is None or not self._shared.borrow(found[1] - found[0]):
+            failed = any(span.failure is not None for span in self._window)
+            if found is None or failed or not self._shared.borrow(found[1] - found[0]):
                 return
             span = Span(*found)
-            self._shared.opened()
+            self._opened()
             span.task = asyncio.create_task(self._fetch(span))
-            span.task.add_done_callback(lambda _task: self._shared.closed())
             span.task.add_done_callback(span.ended)
+            span.task.add_done_callback(self._fetched)
             self._window.append(span)
             self._next = span.stop
+
+    def _fetched(self, _task: asyncio.Task[None]) -> None:
+        """A connection is free for the next span, whether or not the one it brought was handed on yet."""
+        self._closed()
+        self._fill()
+
+    def _opened(self) -> None:
+        self._connections += 1
+        self._shared.opened()
+
+    def _closed(self) -> None:
+        self._connections -= 1
+        self._shared.closed()
 
     async def _fetch(self, span: Span) -> None:
         """Fetches a span, going on where the line was cut; raises what it failed with for good."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from math import ceil
 
 MIB = 1024 * 1024
+AHEAD = 2  # spans that may wait to be handed on while every connection fetches another
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,11 @@ class Plan:
     connections: int
     span: int
     rate: float
+
+    @property
+    def window(self) -> int:
+        """Spans under way or waiting to be handed on: more than connections, which need not wait while a part is sent."""
+        return self.connections + AHEAD
 
 
 class Meter:
@@ -78,11 +84,11 @@ def plan(rule: Rule, *, rate: float, left: int, free: int, room: int) -> Plan | 
 
     `free` is how many more connections may be opened, `room` how many bytes may be buffered for this body.
     """
-    if rate >= rule.floor or left < rule.least_left:
+    if rate >= rule.floor or left < rule.least_left or free < 1:
         return None
     connections = min(rule.most, 1 + free)
     span = min(max(int(rate * rule.seconds), rule.least_span), rule.most_span)
-    span = min(span, max(room // connections, rule.least_span))
+    span = min(span, max(room // (connections + AHEAD), rule.least_span))
     connections = min(connections, room // span, ceil(left / span))
     return Plan(connections=connections, span=span, rate=rate) if connections > 1 else None
 

@@ -14,7 +14,7 @@ RULE = Rule()
 SLOW = 27e6  # bytes a second: what a source that limits each connection was measured with
 
 
-def planned(*, rate=SLOW, left=1024 * MIB, free=15, room=72 * MIB, rule=RULE):
+def planned(*, rate=SLOW, left=1024 * MIB, free=15, room=80 * MIB, rule=RULE):
     return spans.plan(rule, rate=rate, left=left, free=free, room=room)
 
 
@@ -36,7 +36,7 @@ def test_there_is_one_connection_where_it_is_quick_little_is_left_or_nothing_can
 
 
 def test_little_room_makes_smaller_spans_first_and_fewer_connections_then():
-    assert planned(room=40 * MIB) == Plan(connections=8, span=5 * MIB, rate=SLOW)
+    assert planned(room=50 * MIB) == Plan(connections=8, span=5 * MIB, rate=SLOW)
     assert planned(room=16 * MIB) == Plan(connections=8, span=2 * MIB, rate=SLOW)
     assert planned(room=7 * MIB) == Plan(connections=3, span=2 * MIB, rate=SLOW)
 
