@@ -245,7 +245,13 @@ async def test_status_reads_no_table_from_end_to_end_but_the_small_ones(lite):
     await polled(lite)
     await lite.verified(*(f"r{n}" for n in range(300)))
     plans = await explained(lite, lambda: status(lite))
-    allowed = {"SCAN tallies", "SCAN sources", "SCAN anon_1", "SCAN (subquery-2)", "SCAN ledger"}  # the ledger's end, backwards, by its limit
+    allowed = {
+        "SCAN tallies",
+        "SCAN sources",
+        "SCAN anon_1",
+        "SCAN (subquery-2)",
+        "SCAN ledger",
+    }  # the ledger's end, backwards, by its limit
     assert {step for step in scanned(plans) if not step.startswith(tuple(allowed))} == set()
     (ledger_query,) = [text for text, steps in plans.items() if "SCAN ledger" in steps]
     assert "ORDER BY ledger.id DESC" in ledger_query
