@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import alone, catalog, copying, idle, pages, tables
+from benchmarks import alone, catalog, copying, crew, idle, pages, tables
 from benchmarks.children import ROOT
 from benchmarks.headline import headline
 from benchmarks.options import Options
@@ -42,6 +42,7 @@ WORKLOADS = {
     "catalog": catalog.catalog,
     "idle": idle.idle,
     "start": alone.start,
+    "crew": crew.crew,
 }
 TRIED = ROOT / "benchmarks" / "results" / "quick.json"
 

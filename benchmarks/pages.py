@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 RESULTS, PICTURE = ROOT / "docs" / "benchmarks.json", ROOT / "docs" / "benchmarks.svg"
-PAGES = (ROOT / "README.md", ROOT / "docs" / "performance.md")
+PAGES = (ROOT / "README.md", ROOT / "docs" / "performance.md", ROOT / "docs" / "scaling.md")
 NOT_YET = "Not measured yet."
 _MARKED = re.compile(r"(<!-- benchmarks: ([\w-]+) -->\n)(.*?)(<!-- end of benchmarks -->)", re.DOTALL)
 

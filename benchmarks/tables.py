@@ -189,6 +189,15 @@ def catalog(found: Figures) -> Table:
     return Table(head=head, rows=rows, notes=(made(found),))
 
 
+def crew(found: Figures) -> Table:
+    """Several processes on one PostgreSQL."""
+    names = ("recordings_a_second", "client_cpu_ms", "server_cpu_ms", "least_share")
+    rows = [[count, *(number(found[count][name]) for name in names)] for count in ("1", "2", "4") if count in found]
+    head = ["processes", "recordings a second", "CPU ms a recording, clients", "CPU ms a recording, server", "least share of one"]
+    what = f"{found['recordings']:,} recordings claimed and completed in batches of {found['batch']}, no media. A share of 1 is an equal one."
+    return Table(head=head, rows=rows, notes=(f"{what} {made(found)}",))
+
+
 OF: dict[str, Callable[[Figures], Table]] = {
     "small": small,
     "boto3": small,
@@ -198,6 +207,7 @@ OF: dict[str, Callable[[Figures], Table]] = {
     "catalog": catalog,
     "idle": idle,
     "start": start,
+    "crew": crew,
 }
 
 
