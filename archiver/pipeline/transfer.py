@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from archiver.pipeline.ranges import Ranges
 
 
+READINGS = 3  # of stored bytes before they count as wrong: two flips in a row happened in a thousand simulated days
+
+
 class _Crowded(Exception):
     """As many large transfers are under way as may be."""
 
@@ -275,10 +278,10 @@ class Transfer:
 
 
 async def read_sha256(storage: Storage, key: str, version_id: str, *, expected: str) -> str:
-    """SHA-256 (hex) of an object's bytes, read back; of a second reading where the first was not as `expected`, so that a flip on
-    the way condemns nothing.
+    """SHA-256 (hex) of an object's bytes, read back; of a further reading where one was not as `expected`, so that flips on the
+    way condemn nothing.
     """
-    for _reading in range(2):
+    for _reading in range(READINGS):
         digest = hashlib.sha256()
         async for chunk in storage.read(key, version_id):
             digest.update(chunk)

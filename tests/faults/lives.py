@@ -82,13 +82,13 @@ class Life:
 
 
 def drawn(seed, source, *, days, per_day, part_size):
-    """Lives that end from a day before the start until `days` after it, all of them to be had by then."""
+    """Lives that end from a day before the start until `days` after it, all of them to be had by then, and not changing later."""
     rng = random.Random(f"lives {seed} {source}")
     lives, at, number, end = [], -DAY, 0, days * DAY
     while (at := at + rng.expovariate(per_day / DAY)) < end:
         number += 1
         life = _life(rng, f"{source}-{number:05d}", at, part_size)
-        if life.completed_at < end and life.relapse[1] < end:
+        if life.completed_at < end and life.relapse[1] < end and not end <= life.changed_at < float("inf"):
             lives.append(life)
     return lives
 
