@@ -4,11 +4,12 @@
 
 Every campaign is a command of its own on one core, with a seed, that a person can repeat; its line of what it tried and found stands
 in the table. The run fails when one of them failed or did not end, and when a row of the fault matrix that applies was hit by none
-(`reach.py`). A whole run writes docs/campaign.md.
+(`reach.py`). What came of it is kept in docs/campaign.json, of which docs/campaign.md is made; with --only the others stand as they were.
 """
 
 import argparse
 import concurrent.futures
+import json
 import os
 import re
 import resource
@@ -26,6 +27,7 @@ from tests.faults import reach
 
 TOP = Path(__file__).resolve().parents[2]
 PAGE = TOP / "docs" / "campaign.md"
+RECORD = PAGE.with_suffix(".json")
 SAID = re.compile(r"\btried .*\bfound\b")
 
 
@@ -213,46 +215,80 @@ def spread(campaigns, environ, *, jobs):
         return [done.result() for done in running]
 
 
-def table(outcomes, counts, missed):
-    """The outcomes and the reach, as Markdown."""
+def table(outcomes):
+    """The outcomes as a table in Markdown."""
     rows = ["| campaign | what | tried and found | seconds | held |", "|---|---|---|---:|---|"]
     for it in outcomes:
         last = it.last.replace("|", "/")
         rows.append(f"| {it.campaign.name} | {it.campaign.says} | {last} | {it.seconds:.0f} | {'yes' if it.held else '**no**'} |")
+    return "\n".join(rows)
+
+
+def reached(counts, missed):
+    """Which rows of the fault matrix happened, in sentences."""
     total = sum(counts.values(), Counter())
-    rows += ["", f"Rows of the fault matrix hit: {len([row for row in reach.Row if total[row]])} of {len(reach.Row)}."]
+    rows = [f"Rows of the fault matrix hit: {len([row for row in reach.Row if total[row]])} of {len(reach.Row)}."]
     rows += [f"Applying and never hit: {', '.join(missed) or 'none'}."]
     rows += [f"Left out: {row.value}; {reason}." for row, reason in reach.ELSEWHERE.items()]
     return "\n".join(rows)
 
 
-def page(outcomes, counts, missed, *, seconds, cores):
-    """docs/campaign.md."""
-    total = sum(counts.values(), Counter())
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+def page(record):
+    """docs/campaign.md, of what RECORD holds."""
+    counts = {name: Counter({reach.Row[row]: n for row, n in found.items()}) for name, found in record["reach"].items()}
+    missed = [row.value for row in reach.unreached(counts)]
+    outcomes = [Outcome(it, **record["campaigns"][it.name]["outcome"]) for it in CAMPAIGNS if it.name in record["campaigns"]]
+    whole = record["whole"]
     said = (
-        f"`make test-faults` on {datetime.now(UTC):%Y-%m-%d}: {seconds / 60:.0f} minutes on {cores} cores, "
-        f"{(used.ru_utime + used.ru_stime) / 60:.0f} minutes of CPU time. "
-        f"{sum(it.held for it in outcomes)} of {len(outcomes)} campaigns held."
+        f"`make test-faults` on {whole['at']}, commit {whole['commit']}: {whole['seconds'] / 60:.0f} minutes on {whole['cores']} cores, "
+        f"{whole['cpu'] / 60:.0f} minutes of CPU time. {sum(it.held for it in outcomes)} of {len(outcomes)} campaigns held."
     )
-    reached = "\n".join(f"| {row.value} | {total[row]:,} |" for row in reach.Row if row not in reach.ELSEWHERE)
+    later = [
+        f"{name} ({each['at']}, {each['commit']})"
+        for name, each in record["campaigns"].items()
+        if each["commit"] != whole["commit"]
+    ]
+    again = f"\n\nRun again since, alone: {'; '.join(later)}." if later else ""
+    total = sum(counts.values(), Counter())
+    hits = "\n".join(f"| {row.value} | {total[row]:,} |" for row in reach.Row if row not in reach.ELSEWHERE)
     commands = "\n".join(f"- {it.campaign.name}: `{it.campaign.command}`" for it in outcomes)
     return f"""# The long campaign
 
-{said}
+{said}{again}
 
-{table(outcomes, counts, missed)}
+{table(outcomes)}
+
+{reached(counts, missed)}
 
 ## How often each row was hit
 
 | row of the fault matrix | times |
 |---|---:|
-{reached}
+{hits}
 
 ## One of them again
 
 {commands}
 """
+
+
+def stamp():
+    """The day and the commit."""
+    found = subprocess.run(["git", "rev-parse", "--short=10", "HEAD"], cwd=TOP, capture_output=True, text=True, check=False)
+    return {"at": f"{datetime.now(UTC):%Y-%m-%d}", "commit": found.stdout.strip() or "unknown"}
+
+
+def recorded(before, outcomes, counts, stamped):
+    """What is known after these outcomes: the campaigns that were not run stand as they were."""
+    mine = {
+        it.campaign.name: {**stamped, "outcome": {"held": it.held, "seconds": it.seconds, "last": it.last}} for it in outcomes
+    }
+    hits = {name: {row.name: n for row, n in found.items()} for name, found in counts.items()}
+    return {
+        **before,
+        "campaigns": {**before.get("campaigns", {}), **mine},
+        "reach": {**before.get("reach", {}), **hits},
+    }
 
 
 def main(words=None):
@@ -261,7 +297,7 @@ def main(words=None):
     parser = argparse.ArgumentParser(prog="python -m tests.faults.campaign", description=__doc__.splitlines()[0])
     parser.add_argument("--only", action="append", choices=[campaign.name for campaign in CAMPAIGNS], help="may be repeated")
     parser.add_argument(
-        "--jobs", type=int, default=cores + 1, help="campaigns at once; some wait, so one more than there are cores"
+        "--jobs", type=int, default=cores + 2, help="campaigns at once; some wait, so two more than there are cores"
     )
     parser.add_argument("--no-reach", action="store_true", help="do not fail for rows that no campaign hit")
     options = parser.parse_args(words)
@@ -272,10 +308,16 @@ def main(words=None):
         told.touch()
         outcomes = spread(chosen, {**os.environ, reach.VARIABLE: str(told)}, jobs=options.jobs)
         counts = reach.gather(told)
-    missed = [] if options.only else [row.value for row in reach.unreached(counts)]
-    print(f"\n{table(outcomes, counts, missed)}")
-    if not options.only:
-        PAGE.write_text(page(outcomes, counts, missed, seconds=time.monotonic() - began, cores=cores))
+    stamped, used = stamp(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    if options.only:
+        record = recorded(json.loads(RECORD.read_text()), outcomes, counts, stamped)
+    else:
+        whole = {**stamped, "seconds": time.monotonic() - began, "cores": cores, "cpu": used.ru_utime + used.ru_stime}
+        record = recorded({"whole": whole}, outcomes, counts, stamped)
+    missed = [] if options.only else reach.unreached(counts)
+    print(f"\n{table(outcomes)}\n\n{reached(counts, [row.value for row in missed])}")
+    RECORD.write_text(json.dumps(record, indent=1) + "\n")
+    PAGE.write_text(page(record))
     return int(any(not outcome.held for outcome in outcomes) or bool(missed and not options.no_reach))
 
 

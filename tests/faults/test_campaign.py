@@ -1,11 +1,12 @@
 """The table of the long campaign says what each tried and found, and a campaign that says nothing or misses a fault is seen."""
 
 import importlib.util
+import json
 from collections import Counter
 
 import pytest
 
-from tests.faults.campaign import CAMPAIGNS, TOP, Campaign, Outcome, last_line, page, spread
+from tests.faults.campaign import CAMPAIGNS, PAGE, RECORD, TOP, Campaign, Outcome, last_line, page, recorded, spread
 from tests.faults.found import tried
 from tests.faults.reach import ELSEWHERE, Row, unreached
 
@@ -52,16 +53,34 @@ def test_outcomes_come_in_the_order_of_the_table_and_one_that_fails_or_hangs_has
     assert "broken: BROKEN" in capsys.readouterr().out
 
 
+WHOLE = {"at": "2026-11-20", "commit": "abc", "seconds": 90.0, "cores": 2, "cpu": 120.0}
+
+
 def test_a_row_that_no_campaign_hit_is_named_on_the_page():
     applying = [row for row in Row if row not in ELSEWHERE]
     counts = {"one": Counter(applying[:-1])}
     (missed,) = unreached(counts)
     outcome = Outcome(CAMPAIGNS[0], held=True, seconds=61.0, last="tried 5 | 6: found 0")
-    text = page([outcome], counts, [missed.value], seconds=90.0, cores=2)
+    text = page(recorded({"whole": WHOLE}, [outcome], counts, {"at": "2026-11-20", "commit": "abc"}))
     assert f"Applying and never hit: {missed.value}." in text
     assert f"| {missed.value} | 0 |" in text
     assert "tried 5 / 6: found 0" in text
     assert f"`{CAMPAIGNS[0].command}`" in text
+    assert "Run again" not in text
+
+
+def test_a_campaign_that_was_run_again_alone_is_named_with_its_commit_and_the_others_stand():
+    first, second = (Outcome(each, held=False, seconds=1.0, last="tried 1: found 1") for each in CAMPAIGNS[:2])
+    before = recorded({"whole": WHOLE}, [first, second], {"x": Counter({Row.KILL: 2})}, {"at": "2026-11-20", "commit": "abc"})
+    again = Outcome(CAMPAIGNS[0], held=True, seconds=2.0, last="tried 1: found 0")
+    text = page(recorded(before, [again], {}, {"at": "2026-11-21", "commit": "def"}))
+    assert f"Run again since, alone: {CAMPAIGNS[0].name} (2026-11-21, def)." in text
+    assert "1 of 2 campaigns held" in text
+    assert f"| {Row.KILL.value} | 2 |" in text
+
+
+def test_the_page_is_made_of_what_is_recorded():
+    assert PAGE.read_text() == page(json.loads(RECORD.read_text()))
 
 
 def test_the_page_stands_where_the_readme_says():
