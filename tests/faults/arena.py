@@ -211,8 +211,8 @@ class Arena:
         return [given.api_key, given.auth_token, given.api_key_secret, self.simulation.world.secret.decode()]
 
     def _tracebacks(self, text):
-        crashed = re.findall(r"^Traceback .*$|\"exception\": \"Traceback", text, re.MULTILINE)
-        return [Violation(law="traceback", thing=str(self.log), says=f"{len(crashed)} of them")] if crashed else []
+        found = re.search(r"^Traceback .*$|\"exception\": \"Traceback", text, re.MULTILINE)
+        return [Violation(law="traceback", thing=str(self.log), says=text[found.start() :][:3000])] if found else []
 
     def _leftovers(self):
         """Temporaries of a folder archive that nobody will ever remove."""
