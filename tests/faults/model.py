@@ -103,10 +103,25 @@ class Model:
 
     # -- work
 
-    def over(self, now):
-        """Ids of claims that nobody renewed, longest over first."""
+    def over(self, now, worker):
+        """Ids of claims that nobody renewed, longest over first, as far as `worker` may take them."""
         late = [(r.lease, key) for key, r in self.renditions.items() if r.state == "transferring" and r.lease < now]
-        return [key for _lease, key in sorted(late)]
+        return [key for _lease, key in sorted(late) if not self.under_way(key, worker)]
+
+    def unverified(self, now, worker):
+        """Ids of what is stored and waits to be verified, as far as `worker` may take it."""
+        waiting = {key for key, r in self.renditions.items() if r.state == "stored" and r.due <= now}
+        return {key for key in waiting if not self.under_way(key, worker)}
+
+    def under_way(self, recording_id, worker):
+        """Whether a worker is still at it, and nobody took it: it begins nothing again that it has not let go of."""
+        return self.renditions[recording_id].worker == worker and recording_id in self.held.get(worker, {})
+
+    def let_go(self, recording_id, revision, worker):
+        """The worker came to an end with it; a later claim of the same has not."""
+        held = self.held.get(worker, {})
+        if revision >= held.get(recording_id, revision):
+            held.pop(recording_id, None)
 
     def due(self, now):
         """Ids by priority of what may be claimed."""
@@ -120,13 +135,13 @@ class Model:
         r = self.renditions[recording_id]
         r.step("transferring", "claimed")
         r.worker, r.lease = worker, now + LEASE
-        self.held.setdefault(worker, set()).add(recording_id)
+        self.held.setdefault(worker, {})[recording_id] = r.revision
 
     def checking(self, recording_id, worker, now):
         r = self.renditions[recording_id]
         r.revision += 1
         r.worker, r.due = worker, now + LEASE
-        self.held.setdefault(worker, set()).add(recording_id)
+        self.held.setdefault(worker, {})[recording_id] = r.revision
 
     def heartbeat(self, worker, now):
         for key in self.held.get(worker, ()):
@@ -136,10 +151,11 @@ class Model:
             elif r.worker == worker and r.state == "stored":
                 r.due = now + LEASE
 
-    def noted(self, recording_id, revision, upload):
+    def noted(self, recording_id, revision, upload, worker):
         """Whether an upload could be noted."""
         r = self.renditions[recording_id]
         if r.revision != revision:
+            self.let_go(recording_id, revision, worker)
             return False
         r.revision += 1
         r.upload = upload
@@ -163,7 +179,7 @@ class Model:
         """Whether the catalog took it, now or when it was asked before."""
         entry, event = outcome.entry, outcome.event.value
         r = self.renditions[entry.recording_id]
-        self.held.get(worker, set()).discard(entry.recording_id)
+        self.let_go(entry.recording_id, entry.revision, worker)
         mark = (worker, entry.revision, event)
         if r.revision != entry.revision:
             return r.change == mark

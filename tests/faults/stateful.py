@@ -106,7 +106,7 @@ class CatalogMachine(RuleBasedStateMachine):
 
     @rule(who=who, limit=st.integers(1, 4))
     def claims(self, who, limit):
-        over, due = self.model.over(self.now), self.model.due(self.now)
+        over, due = self.model.over(self.now, self.catalogs[who].worker.name), self.model.due(self.now)
         entries = self.run(self.catalogs[who].claim(limit, sources=[SOURCE]))
         got = [entry.recording_id for entry in entries]
         assert len(set(got)) == len(got) == min(limit, len(over) + sum(map(len, due.values())))
@@ -127,7 +127,7 @@ class CatalogMachine(RuleBasedStateMachine):
 
     @rule(who=who, limit=st.integers(1, 4))
     def takes_to_verify(self, who, limit):
-        waiting = {key for key, r in self.model.renditions.items() if r.state == "stored" and r.due <= self.now}
+        waiting = self.model.unverified(self.now, self.catalogs[who].worker.name)
         entries = self.run(self.catalogs[who].claim_stored(limit, sources=[SOURCE]))
         got = {entry.recording_id for entry in entries}
         assert got <= waiting
@@ -161,7 +161,7 @@ class CatalogMachine(RuleBasedStateMachine):
 
     def note(self, who, entry):
         upload = f"u{entry.revision}"
-        taken = self.model.noted(entry.recording_id, entry.revision, upload)
+        taken = self.model.noted(entry.recording_id, entry.revision, upload, self.catalogs[who].worker.name)
         try:
             fresh = self.run(self.catalogs[who].note_upload(entry, facts={"upload_id": upload}))
         except StaleEntry:
