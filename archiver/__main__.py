@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-
-from archiver.cli.root import main as run
-from archiver.telemetry import log_uncaught
 
 
 def main() -> None:
     """Ends the process with the command's exit code."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until everything is imported: a traceback out of an import helps nobody
+    from archiver.cli.root import main as run  # noqa: PLC0415
+    from archiver.telemetry import log_uncaught  # noqa: PLC0415
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     log_uncaught()
     sys.exit(run())
 

@@ -34,6 +34,7 @@ KILLS = 8  # in one episode
 WORKED = 1.5  # seconds from the first request to a kill, at most
 LONGEST = 4.0  # seconds that requests are waited for: an idle daemon makes few
 DRAIN = 32.0  # seconds that a drain may take
+EARLY = 1.0  # seconds in which a daemon may end without one
 REQUESTS = 30  # or this many requests, at most
 DATABASES, STORES = ("sqlite", "postgresql"), ("file", "rclone", "localstack")
 
@@ -134,7 +135,8 @@ async def _kill_one(arena, rng, tally):
     tally.asked += not over and number != signal.SIGKILL
     tally.when[_asked_last(arena.simulation, before)] += 1
     # Before its handlers stand, a signal ends the program as it would any other.
-    drained = {"run": {0}, "sync": {0, 128 + number}}[command] | {-number}
+    early = {128 + number} if command == "sync" or took < EARLY else set()  # a daemon that is not up yet has nothing to drain
+    drained = {0, -number} | early
     if not over and number != signal.SIGKILL and (code not in drained or took > DRAIN):
         arena.slow.append(Violation(law="drain", thing=command, says=f"{code} after {took:.0f} s of {number.name}"))
 
