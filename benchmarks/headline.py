@@ -108,6 +108,13 @@ def _start(found: Figures) -> Iterator[list[str]]:
     yield ["start of the process to the first transfer: seconds", number(found["first_transfer_s"]["median"]), "", ""]
 
 
+def _crew(found: Figures) -> Iterator[list[str]]:
+    for count in ("1", "4"):
+        if count in found:
+            what = f"a PostgreSQL catalog alone, {count} process{'es' if count != '1' else ''}: recordings a second"
+            yield [what, number(found[count]["recordings_a_second"]), "", ""]
+
+
 _LINES = {
     "small": _small,
     "boto3": _boto3,
@@ -117,4 +124,5 @@ _LINES = {
     "catalog": _catalog,
     "idle": _idle,
     "start": _start,
+    "crew": _crew,
 }

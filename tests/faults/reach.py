@@ -71,7 +71,7 @@ class Row(enum.StrEnum):
     DB_DISK = "3c disk full, fsync error, file deleted or replaced"
     DB_DOWN = "3c PostgreSQL down, connections killed"
     DB_COMMIT = "3c commit ambiguous"
-    DB_RACES = "3c deadlock, serialization failure, unique violation"
+    DB_RACES = "3c deadlock, a race lost, unique violation"
     DB_OLD_READER = "3c long foreign transaction"
     DB_MIGRATION = "3c migration interrupted, older and newer binary"
     DB_RESTORED = "3c catalog restored from an old backup"
