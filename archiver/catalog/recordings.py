@@ -1,4 +1,7 @@
-"""From a provider's list into the catalog: pages, changes, recordings that vanish."""
+"""From a provider's list into the catalog: pages, changes, recordings that vanish.
+
+Long, because a page, a change and a disappearance decide about the same rows and are read together.
+"""
 
 from __future__ import annotations
 

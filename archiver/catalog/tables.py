@@ -2,6 +2,8 @@
 
 Instants are `timestamptz` on PostgreSQL and ISO 8601 text in UTC with microseconds on SQLite, so that both sort, compare
 and read well. JSON is kept as text: it is evidence, and a database must not reformat it.
+
+Long, because the tables refer to each other; those of the evidence stand in evidence_tables.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The catalog as a queue: claims, leases on them, and the outcomes that end them."""
+"""The catalog as a queue: claims, leases on them, and the outcomes that end them.
+
+Long, because claims, outcomes and their statements have to fit each other to the column.
+"""
 
 from __future__ import annotations
 

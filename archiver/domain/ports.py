@@ -1,6 +1,8 @@
 """What the pipeline asks of providers, stores and clocks; every adapter passes the contract suite of its port.
 
 Errors named here are those of `errors.py`; an adapter lets no foreign error out.
+
+Long, because most of it is what the methods promise.
 """
 
 from __future__ import annotations

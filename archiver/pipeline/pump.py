@@ -1,4 +1,7 @@
-"""Keeps transfers and verifications going: claims in batches, works side by side, saves outcomes in batches."""
+"""Keeps transfers and verifications going: claims in batches, works side by side, saves outcomes in batches.
+
+Long, because claiming, working and saving share one state, which nobody else may see.
+"""
 
 from __future__ import annotations
 

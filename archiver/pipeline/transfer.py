@@ -1,4 +1,7 @@
-"""One rendition from the provider into the store: streamed, hashed on the way, whole or not at all."""
+"""One rendition from the provider into the store: streamed, hashed on the way, whole or not at all.
+
+Long, because small and large media share what happens when something stands under their key.
+"""
 
 from __future__ import annotations
 

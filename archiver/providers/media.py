@@ -1,4 +1,7 @@
-"""Media files: followed by hand over guarded links, checked as far as headers go, and streamed with a floor under their speed."""
+"""Media files: followed by hand over guarded links, checked as far as headers go, and streamed with a floor under their speed.
+
+Long by a few lines: what makes an answer a body stands beside what reads it.
+"""
 
 from __future__ import annotations
 
