@@ -18,7 +18,7 @@ from tests.faults.virtual_time import START
 from tests.pipeline.fake_provider import media_bytes
 
 HOUR, DAY = 3600.0, 86400.0
-LATEST = 71 * HOUR  # after its end a recording may turn up in a list this late
+LATEST = 71 * HOUR  # after its end a recording may turn up in a list this late: an hour within the horizon of I1
 ENDED = Listing(name="ended", windowed=True)
 PROCESSING = Listing(name="processing", windowed=False)
 DELETED = Listing(name="deleted", windowed=True)
@@ -97,6 +97,7 @@ def _life(rng, recording_id, ended_at, part_size):
     late = rng.random() < 0.1
     listed_from = ended_at + (rng.uniform(0, LATEST) if late else rng.uniform(-600, 60))
     completed_at = max(ended_at, listed_from) + (rng.uniform(0, 2 * DAY) if rng.random() < 0.05 else rng.uniform(0, 300))
+    completed_at = min(completed_at, ended_at + LATEST) if late else completed_at
     life = Life(
         recording_id=recording_id,
         started_at=ended_at - rng.uniform(20, 5400),

@@ -36,6 +36,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self):
         self._instant = _Instant()
         super().__init__(self._instant)
+        # asyncio runs a timer once it is earlier than now plus this. Its nanosecond is lost in a float beyond 2**24 seconds, 194 days:
+        # a timer of exactly now would never run, and the time never pass.
+        self._clock_resolution = 1e-6
 
     def time(self):
         return self._instant.now
