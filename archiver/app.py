@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from archiver.catalog import retention as notes
-from archiver.catalog import schema
+from archiver.catalog import notes, schema
 from archiver.catalog.catalog import SqlCatalog
 from archiver.catalog.database import Database, sqlite_path
 from archiver.catalog.holder import sole_daemon
@@ -61,6 +60,11 @@ ARCHIVING = ("run", "sync", "backfill")  # commands that take up what is listed,
 ABILITIES = "abilities of the store"  # the note that keeps what a probe found …
 PROBED = timedelta(days=1)  # … for so long
 GOODBYE = 5.0  # seconds that handing claims back may take at the end
+
+
+def elapsed() -> float:
+    """Seconds that no setting of a clock changes and that pass while the machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class SystemClock:
@@ -219,7 +223,7 @@ async def open_database(settings: Settings, clock: Clock, *, upgrade: bool | Non
     before = await schema.ready(url, upgrade=settings.catalog.auto_upgrade if upgrade is None else upgrade)
     if not before.current:
         log.info("catalog_upgraded", was=before.found or "empty", now=before.head)
-    async with Database(url, clock=clock.now) as database:
+    async with Database(url, clock=clock.now, elapsed=elapsed) as database:
         yield database
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from archiver.app import elapsed
 from archiver.catalog.alarms import CANARY
 from archiver.catalog.alarms import RETENTION as NOTE
 from archiver.catalog.catalog import SqlCatalog
@@ -40,11 +40,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 LEASE = "retention"  # one run at a time, whoever asks for it
-
-
-def elapsed() -> float:
-    """Seconds that no setting of a clock changes and that pass while the machine sleeps."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 @dataclass(slots=True)
@@ -84,7 +79,7 @@ class Custody:
         async with holding(self._leases, app.clock, LEASE, wait=True):
             at = await self._certain()
             await self.keeping.sweep_holds()
-            work = await still_true(self.keeping, self._rules, planned, now=at.now)
+            work = await still_true(self.keeping, self._rules.sure(at.sure_since), planned, now=at.now)
             over = await refuse_over_caps(self.keeping, work, caps(app.settings, allowed=allowed))
             if over:
                 raise RefusedByPolicy("; ".join(over))
@@ -123,7 +118,7 @@ class Custody:
 
     async def _delete_what_is_due(self, at: Time, applied: Applied) -> None:
         await self.keeping.sweep_holds()
-        work = await due(self.keeping, self._rules, now=at.now)
+        work = await due(self.keeping, self._rules.sure(at.sure_since), now=at.now)
         limits = caps(self._app.settings)
         expiring = Work(expire=work.expire)
         releasing = Work(release=work.release, released_renditions=work.released_renditions)
@@ -178,7 +173,7 @@ class Custody:
         if provider is None:
             applied.problems.append(f"{source}: not opened here, nothing was deleted there")
             return
-        rule = self._rules.releases[source]
+        rule = self._rules.sure(at.sure_since).releases[source]
         releaser = Releaser(provider=provider, storage=app.storage, keeping=self.keeping, rule=rule, time=at)
         async with (
             holding(self._leases, app.clock, f"poll:{source}", wait=True),

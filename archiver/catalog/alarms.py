@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from archiver.catalog import findings
-from archiver.catalog.retention import noted
+from archiver.catalog.notes import noted
 from archiver.config import format_instant
 
 if TYPE_CHECKING:

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import sqlalchemy as sa
 
-from archiver.catalog import tallies
+from archiver.catalog import stepped, tallies
 from archiver.catalog.threads import Threads
 from archiver.domain.errors import CatalogError, CatalogUnavailable
+from archiver.domain.stepping import StepWatch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -40,13 +41,6 @@ class Tx:
     async def execute(self, statement: sa.Executable, parameters: Any = None) -> sa.CursorResult[Any]:
         """Runs one statement; a list of parameter sets runs it for each of them."""
         return await self.conn.execute(statement, parameters)
-
-
-async def _whole(unit: Callable[[Tx], Awaitable[T]], tx: Tx) -> T:
-    """The unit, and what follows from all that it did."""
-    result = await unit(tx)
-    await tallies.write(tx.conn, tx.moves)
-    return result
 
 
 def driver_url(url: str, *, sync: bool = False) -> sa.URL:
@@ -152,15 +146,20 @@ def _over_network(url: sa.URL) -> AsyncEngine:
 
 class Database:
     """An open database. SQLite goes by `clock`, this machine's own; PostgreSQL by its own clock, whoever asks,
-    unless `clock_rules` (simulations under a virtual clock).
+    unless `clock_rules` (simulations under a virtual clock). With `elapsed`, as in StepWatch, it notices when that clock is set.
     """
 
-    def __init__(self, url: str, *, clock: Callable[[], datetime], clock_rules: bool = False) -> None:
+    def __init__(
+        self, url: str, *, clock: Callable[[], datetime], clock_rules: bool = False, elapsed: Callable[[], float] | None = None
+    ) -> None:
         self.url = driver_url(url)
         self.where = shown(self.url)
         self.sqlite = self.url.get_backend_name() == "sqlite"
         self._clock = clock
         self._by_clock = clock_rules or self.sqlite
+        self.steps = StepWatch("the catalog's clock", elapsed) if elapsed else None
+        if self.steps is not None and self._by_clock:
+            self.steps.see(clock())
         self._writing = asyncio.Lock()  # SQLite has one writer: waiting here is fair and costs no busy loop
         self._engine: AsyncEngine | Threads = Threads(driver_url(url, sync=True)) if self.sqlite else _over_network(self.url)
         prepare(self._engine.sync_engine)
@@ -199,12 +198,20 @@ class Database:
 
     async def _once(self, unit: Callable[[Tx], Awaitable[T]]) -> T:
         if isinstance(self._engine, Threads):
-            return await self._engine.write(lambda conn: _whole(unit, Tx(conn, self._clock())))
+            return await self._engine.write(lambda conn: self._whole(unit, Tx(conn, self._clock())))
         if not self.sqlite:
             async with self._engine.begin() as conn:
-                return await _whole(unit, Tx(conn, await self._now(conn)))
+                return await self._whole(unit, Tx(conn, await self._now(conn)))
         async with self._writing, self._engine.begin() as conn:
-            return await _whole(unit, Tx(conn, await self._now(conn)))
+            return await self._whole(unit, Tx(conn, await self._now(conn)))
+
+    async def _whole(self, unit: Callable[[Tx], Awaitable[T]], tx: Tx) -> T:
+        """The unit, and what follows from all that it did and from when."""
+        result = await unit(tx)
+        await tallies.write(tx.conn, tx.moves)
+        if self.steps is not None and (said := self.steps.see(tx.now)) is not None:
+            await stepped.keep(tx, said)
+        return result
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:

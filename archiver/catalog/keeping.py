@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from archiver.catalog import erasures, evidence_locks, holds, releases, retention, store_holds
+from archiver.catalog import erasures, evidence_locks, holds, notes, releases, retention, store_holds
 from archiver.domain.fixity import SEGMENT, STATEMENT
 
 if TYPE_CHECKING:
@@ -135,11 +135,11 @@ class SqlKeeping:
             return await erasures.certified(conn)
 
     async def note(self, name: str, value: Mapping[str, Any]) -> None:
-        await self._database.write(lambda tx: retention.note(tx, name, value))
+        await self._database.write(lambda tx: notes.note(tx, name, value))
 
     async def noted(self, name: str) -> tuple[Mapping[str, Any], datetime] | None:
         async with self._database.read() as conn:
-            return await retention.noted(conn, name)
+            return await notes.noted(conn, name)
 
     async def last_event(self) -> datetime | None:
         async with self._database.read() as conn:

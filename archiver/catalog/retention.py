@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from archiver.catalog import findings
 from archiver.catalog.candidates import CANDIDATE, C, R, candidates, custodies
-from archiver.catalog.evidence_tables import notes, policies, segments
+from archiver.catalog.evidence_tables import policies, segments
 from archiver.catalog.history import Change, record
 from archiver.catalog.steps import Step, take
 from archiver.catalog.tables import ledger, recordings, renditions, superseded
@@ -189,20 +189,7 @@ def _longer(one: Candidate, item: Longer) -> dict[str, Any]:
     return values
 
 
-# -- notes
-
-
-async def note(tx: Tx, name: str, value: Mapping[str, Any]) -> None:
-    """Remembers a small fact."""
-    changed = await tx.execute(sa.update(notes).where(notes.c.name == name).values(value=dict(value), at=tx.now))
-    if changed.rowcount == 0:
-        await tx.execute(sa.insert(notes), [{"name": name, "value": dict(value), "at": tx.now}])
-
-
-async def noted(conn: AsyncConnection, name: str) -> tuple[Mapping[str, Any], datetime] | None:
-    """A small fact and its instant."""
-    row = (await conn.execute(sa.select(notes.c.value, notes.c.at).where(notes.c.name == name))).one_or_none()
-    return None if row is None else (row.value, row.at)
+# -- how far the history goes
 
 
 async def last_event(conn: AsyncConnection) -> datetime | None:

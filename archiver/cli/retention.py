@@ -25,6 +25,7 @@ from archiver.domain.errors import UsageError
 from archiver.domain.plan import Action, Plan, read
 from archiver.domain.retention import RefusedByPolicy, instant
 from archiver.domain.retention_report import Report
+from archiver.pipeline.clocks import sure_since
 from archiver.pipeline.planning import Work, make, refuse_over_caps
 from archiver.policies import caps, rules
 from archiver.sealing import seal_before_end
@@ -72,7 +73,8 @@ def plan(invocation: Invocation, /, *, output: Path | None, as_json: bool) -> No
 async def _plan(settings: Settings) -> tuple[Plan, list[str]]:
     async with open_catalog(settings) as database:
         keeping = SqlKeeping(database, actor())
-        found, candidates = await make(keeping, rules(settings), now=await database.now())
+        sure = rules(settings).sure(await sure_since(keeping))
+        found, candidates = await make(keeping, sure, now=await database.now())
         work = Work()
         for item in found.items:
             work.take(candidates[item.name], item)

@@ -33,10 +33,14 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseRule:
-    """When a source's recordings may be deleted at the provider; `unlocked` accepts a copy here that is not locked."""
+    """When a source's recordings may be deleted at the provider; `unlocked` accepts a copy here that is not locked.
+
+    `sure_since` is when the clocks were first believed again after a doubt: what was verified before counts from then.
+    """
 
     after: timedelta
     unlocked: bool = False
+    sure_since: datetime | None = None
 
     @property
     def age(self) -> timedelta:
@@ -165,7 +169,8 @@ def release_reason(one: Candidate, rule: ReleaseRule, *, now: datetime) -> str |
     locked = one.locked_until is not None and one.locked_until > now
     if one.status is not ProviderStatus.COMPLETED or not (locked or rule.unlocked):
         return None
-    ripe = one.verified_at + rule.age
+    counted = max(one.verified_at, rule.sure_since) if rule.sure_since else one.verified_at
+    ripe = counted + rule.age
     return f"verified {instant(one.verified_at)}, may go at the provider since {instant(ripe)}" if ripe <= now else None
 
 

@@ -124,9 +124,10 @@ def counted_from(subject: Subject, *, now: datetime) -> tuple[datetime, str]:
     """The instant a period is counted from, and what it is: the end; else the start; else when we first saw it.
 
     An end that lay more than a day in the future when the recording was archived is none: a compliance lock until 2106,
-    because a provider once wrote 2099, could never be undone.
+    because a provider once wrote 2099, could never be undone. Once it is past it is believed after all, as the period only
+    grows by that: the clock may have been a year behind when the recording was archived.
     """
-    latest = (subject.archived_at or now) + ZONES
+    latest = max(subject.archived_at or now, now) + ZONES
     for at, name in ((subject.ended_at, "its end"), (subject.started_at, "its start"), (subject.first_seen_at, "first seen")):
         if at is not None and at <= latest:
             return at, name

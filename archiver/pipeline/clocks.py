@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from archiver.domain.retention import DOUBT, clock_doubt, instant
+from archiver.domain.stepping import CLOCK, StepWatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,11 +22,23 @@ class Time:
     """What the clocks said: `doubt` is why nothing may be deleted now, None where nothing speaks against it.
 
     `store` is an instant that the store's own clock has certainly passed; locks are held against it, not against ours.
+    `sure_since` is when the clocks were first believed again after the last doubt: no instant before it says how long ago
+    something was done. None where they were never in doubt.
     """
 
     now: datetime
     store: datetime
     doubt: str | None
+    sure_since: datetime | None
+
+
+async def sure_since(keeping: Keeping) -> datetime | None:
+    """Since when the clocks are believed, as the catalog keeps it, and now where they are not; None if they always were."""
+    found = await keeping.noted(CLOCK)
+    if found is None:
+        return None
+    kept, at = found
+    return await keeping.now() if kept["doubt"] else at
 
 
 class Clocks:
@@ -39,9 +52,8 @@ class Clocks:
         self._clock = clock
         self._keeping = keeping
         self._storage = storage
-        self._elapsed = elapsed
-        self._began = clock.now(), elapsed()
-        self._was_set: str | None = None
+        self._steps = StepWatch("this machine's clock", elapsed)
+        self._steps.see(clock.now())
 
     async def look(self) -> Time:
         """Asks every clock; raises StorageUnavailable, CatalogUnavailable."""
@@ -52,25 +64,27 @@ class Clocks:
         store = await self._storage.ahead()
         if store is not None:
             ahead["the store"] = store
-        doubt = clock_doubt(ahead) or self._set() or await self._before_history(catalog)
+        doubt = clock_doubt(ahead) or self._steps.see(self._clock.now()) or await self._before_history(catalog)
+        doubt, since = await self._kept(doubt)
         passed = catalog + timedelta(seconds=min(0.0, store or 0.0) - 1)  # its Date header counts whole seconds
-        return Time(now=catalog, store=passed if store is not None else catalog, doubt=doubt)
+        return Time(now=catalog, store=passed if store is not None else catalog, doubt=doubt, sure_since=since)
 
     def glance(self) -> None:
         """Notices whether this machine's clock was set, without asking anybody: worth doing often, as it may be set back."""
-        self._set()
+        self._steps.see(self._clock.now())
 
-    def _set(self) -> str | None:
-        """Whether this machine's clock was seen to be set since we began; setting it back makes nothing good.
-
-        What was verified in between has an instant that is wrong, and may look as if it had cooled off for a day.
+    async def _kept(self, doubt: str | None) -> tuple[str | None, datetime | None]:
+        """The doubt, and since when there is none. An earlier one is over where all clocks agree and nobody saw his set:
+        whoever did sees it still when he writes that, and it stays.
         """
-        began, elapsed = self._began
-        jump = (self._clock.now() - began).total_seconds() - (self._elapsed() - elapsed)
-        if abs(jump) > DOUBT:
-            said = f"this machine's clock was set by {jump:+.0f} s since {instant(began)}"
-            self._was_set = f"{said}; nothing is deleted before a restart"
-        return self._was_set
+        found = await self._keeping.noted(CLOCK)
+        if found is not None and found[0]["doubt"] and doubt is None:
+            await self._keeping.note(CLOCK, {"doubt": ""})
+            found = await self._keeping.noted(CLOCK)
+        if found is None:
+            return doubt, None
+        kept, at = found
+        return doubt or kept["doubt"] or None, at
 
     async def _before_history(self, now: datetime) -> str | None:
         """Whether it is earlier than what was done already."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,10 @@ class Rules:
     def decide(self) -> Confirm:
         """The decision about one rendition at one instant."""
         return partial(_decide, self)
+
+    def sure(self, since: datetime | None) -> Rules:
+        """The same rules, where the clocks are believed since an instant only."""
+        return replace(self, releases={source: replace(rule, sure_since=since) for source, rule in self.releases.items()})
 
 
 def _decide(rules: Rules, one: Candidate, now: datetime) -> Item:

@@ -36,7 +36,9 @@ from archiver.domain.ledger import segment_key
 from archiver.domain.plan import read
 from archiver.domain.ports import NewObject
 from archiver.domain.recording import State
+from archiver.domain.stepping import StepWatch
 from archiver.pipeline.budget import ByteBudget
+from archiver.pipeline.clocks import sure_since
 from archiver.pipeline.health import Health
 from archiver.pipeline.locking import LockedTransfer
 from archiver.pipeline.pace import Pace
@@ -145,6 +147,9 @@ class Archive:
         self.restart()
 
     def restart(self):
+        """The program ends and begins again: a new process looks at its clocks anew."""
+        self.database.steps = StepWatch("the catalog's clock", self.clock.monotonic)
+        self.database.steps.see(self.clock.now())
         self.custody = Custody(self.app, actor="me", elapsed=self.clock.monotonic)
         self.keeping = self.custody.keeping
 
@@ -198,7 +203,8 @@ class Archive:
     # -- what is tested
 
     async def plan(self):
-        found, _ = await make(self.keeping, rules(self.settings), now=self.clock.now())
+        sure = rules(self.settings).sure(await sure_since(self.keeping))
+        found, _ = await make(self.keeping, sure, now=self.clock.now())
         return found
 
     async def apply(self, plan=None, *, allowed=None):

@@ -183,7 +183,7 @@ class Play:
         recording_id = f"r{len(self.w.recordings)}"
         room = self.r.choice(["board", "sales"])
         ago = timedelta(days=self.r.choice([0, 0, 20, 200, 800]), hours=1)
-        end = self.it.clock.now() - ago
+        end = self.it.clock.true - ago
         self.w.recordings[recording_id] = Truth(end=end, room=room)
         for hold in self.w.holds.values():
             if not hold.released and hold.future and hold.room in ("", room):
@@ -261,7 +261,7 @@ class Play:
     async def clock(self):
         """Somebody sets the machine's clock, while the program runs; the store's is right then."""
         self.it.store.skew = timedelta(0)
-        wrong = self.r.choice([0, 30, -30, 3600, -86400, 400 * 86400, 3650 * 86400])
+        wrong = self.r.choice([0, 30, -30, 3600, -86400, -400 * 86400, 400 * 86400, 3650 * 86400])
         self.it.clock.set_to(self.it.clock.true + timedelta(seconds=wrong))
         self.it.store.skew = self.it.clock.true - self.it.clock.at
 

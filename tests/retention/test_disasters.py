@@ -1,5 +1,6 @@
 """When nothing may be deleted at all: clocks in doubt, catalogs from yesterday, lists that are empty."""
 
+import contextlib
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -82,6 +83,60 @@ async def test_a_clock_that_was_set_and_set_back_is_believed_after_a_restart_onl
     assert len((await it.apply()).expired) == 2
 
 
+async def test_what_was_verified_by_a_wrong_clock_cools_off_from_the_first_right_instant(sqlite_url):
+    """Nobody but the transaction that wrote the wrong instant saw it: no job looked, and the program ended before the clock was mended."""
+    right = timedelta(hours=30)
+    async with unlocked(sqlite_url, delete="24h") as it:
+        it.clock.set_to(it.clock.now() - right)
+        await it.archived("r1")
+        it.clock.set_to(it.clock.now() + right)
+        it.restart()
+        await it.custody.job()
+        assert [line.actor for line in await it.lines("clock_doubted")] == ["clock"]
+        it.clock.advance(hours=23)
+        await it.custody.job()
+        assert "r1" in it.provider.listed
+        assert [item.action for item in (await it.plan()).items] == ["keep"]
+        it.clock.advance(hours=2)
+        await it.custody.job()
+        assert "r1" not in it.provider.listed
+
+
+async def test_a_clock_that_one_process_saw_set_stays_in_doubt_for_the_others(sqlite_url):
+    async with unlocked(sqlite_url) as it:
+        await over(it)
+        it.clock.set_to(it.clock.now() + timedelta(hours=3))
+        watching = it.database.steps
+        await it.archived("r3")
+        it.restart()  # another process, which saw nothing
+        it.database.steps = watching
+        await nothing_happens(it, "the catalog's clock was set by")
+
+
+async def test_what_was_archived_by_a_clock_a_year_behind_is_kept_as_long_as_it_should(sqlite_url):
+    """A machine that starts without the time of day, and is set right later."""
+    async with unlocked(sqlite_url) as it:
+        right = it.clock.now()
+        it.clock.set_to(right - timedelta(days=400))
+        it.restart()
+        await it.archived("r1", ended_at=right - timedelta(hours=1))
+        it.clock.set_to(right)
+        it.restart()
+        await it.custody.job()
+        assert it.deleted() == []
+        assert (await it.row()).retain_until > right + timedelta(days=364)
+
+
+@contextlib.asynccontextmanager
+async def unlocked(url, **about):
+    """A folder and a SQLite file: one clock only."""
+    store = LockingStore(abilities=NO_LOCKS, later=Later())
+    store.ahead = _no_clock
+    async with archive(url, policies=[policy("year", "1y")], store=store, sources=[source(unlocked=True, **about)]) as it:
+        store._clock = it.clock
+        yield it
+
+
 async def _no_clock():
     return None
 
@@ -97,7 +152,7 @@ async def test_a_clock_that_is_set_back_behind_what_was_done_already(it):
 @pytest.mark.parametrize("at", ["2028-02-29T12:00:00", "2027-03-28T01:30:00", "2027-10-31T01:30:00", "2026-12-31T23:59:59"])
 async def test_no_leap_day_and_no_change_of_season_deletes_anything_early(it, at):
     moment = datetime.fromisoformat(at).replace(tzinfo=UTC)
-    it.clock.at = moment - timedelta(days=366)
+    it.clock.at = moment - timedelta(days=365)
     it.restart()
     await it.archived("r1", ended_at=moment - timedelta(days=365, seconds=-1))
     it.clock.advance(seconds=(moment - it.clock.now()).total_seconds())

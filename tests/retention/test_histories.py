@@ -41,7 +41,9 @@ def bites(came_to):
 
 
 async def test_no_history_deletes_what_must_be_kept(template):
-    bites(await campaign(template, [int(REPLAY)] if REPLAY else range(40)))
+    came_to = await campaign(template, [int(REPLAY)] if REPLAY else range(40))
+    if not REPLAY:  # one history need not come to a deletion
+        bites(came_to)
 
 
 @pytest.mark.faults

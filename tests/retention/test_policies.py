@@ -130,6 +130,13 @@ def test_time_is_counted_from_the_end_where_it_can_be_one(facts, name):
     assert f"from {name}" in retention(subject(**facts), [Policy(name="p", keep="1y", years=1)], now=NOON).why
 
 
+def test_an_end_that_the_archives_clock_had_not_reached_is_believed_once_it_is_past():
+    """Archived by a clock that was 400 days behind: counted from what it said, the period would be over now."""
+    behind = NOON - timedelta(days=400)
+    facts = {"ended_at": NOON - timedelta(hours=1), "started_at": None, "first_seen_at": behind, "archived_at": behind}
+    assert retention(subject(**facts), [Policy(name="p", keep="1y", years=1)], now=NOON).until > NOON + timedelta(days=364)
+
+
 def test_a_policy_that_was_changed_under_its_name_has_another_fingerprint():
     one, other = (Policy(name="p", keep=keep, years=length) for keep, length in (("7y", 7), ("6y", 6)))
     assert one.fingerprint() != other.fingerprint()
