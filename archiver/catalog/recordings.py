@@ -22,7 +22,7 @@ from archiver.domain.recording import Listed, ProviderStatus, RecordingRef, Reje
 from archiver.domain.work import Added, Gone, Known
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -100,6 +100,8 @@ async def add_page(
     wants a second look (`record_gone`).
     """
     page = {item.recording_id: item for item in listed}
+    if len(prints) == len(page) and await _all_known(tx, source, prints):
+        return Added(new=0, changed=0, ids=frozenset(page), lost=0)
     known = await _known(tx, source, page)
     fresh = [item for key, item in page.items() if key not in known]
     changed = []
@@ -135,6 +137,28 @@ _KNOWN = {
     "sqlite": _NEEDED.where(_c.source == sa.bindparam("of_source"), _c.recording_id.in_(_IN_JSON)),
     "postgresql": _NEEDED.where(_c.source == sa.bindparam("of_source"), _c.recording_id == _IN_ARRAY),
 }
+_PAIRS_JSON: sa.Select[tuple[str]] = sa.select(sa.column("value")).select_from(
+    sa.func.json_each(sa.bindparam("pairs", type_=Json)).alias("listed")
+)
+_PAIRS_ARRAY = sa.func.any(sa.bindparam("pairs", type_=postgresql.ARRAY(sa.Text)))
+_PAIR = _c.recording_id + sa.literal_column("' '") + _c.fingerprint
+_ALIVE = sa.select(sa.func.count()).where(
+    _c.source == sa.bindparam("of_source"), _c.gone_looks == 0, _c.status != sa.literal_column("'deleted'")
+)
+_SAME = {
+    "sqlite": _ALIVE.where(_c.recording_id.in_(_IN_JSON), _PAIR.in_(_PAIRS_JSON)),
+    "postgresql": _ALIVE.where(_c.recording_id == _IN_ARRAY, _PAIR == _PAIRS_ARRAY),
+}
+
+
+async def _all_known(tx: Tx, source: str, prints: Mapping[str, str]) -> bool:
+    """Whether the catalog has every recording of a page as it is listed: one number, where 250 rows take a millisecond to fetch.
+
+    A fingerprint covers the status; that of a row changes without it only when the recording is found to be deleted.
+    """
+    pairs = [f"{key} {fingerprint}" for key, fingerprint in prints.items()]
+    asked = {"of_source": source, "ids": list(prints), "pairs": pairs}
+    return (await tx.conn.execute(_SAME[tx.conn.dialect.name], asked)).scalar_one() == len(pairs)
 
 
 async def _known(tx: Tx, source: str, ids: Collection[str]) -> dict[str, Any]:

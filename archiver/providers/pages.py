@@ -6,9 +6,9 @@ Most polls find what the poll before found. Telling that costs one pass over the
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import OrderedDict
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from archiver.providers import bodies
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from archiver.domain.recording import Page
 
 MOST_PAGES = 8  # a megabyte each: the lists that a poll walks again and again have one or two
-# A link that is signed anew for each answer: what follows its question mark is never kept (raw.py), so it makes no other page.
-_SIGNED = re.compile(rb'"(https?://[^"?\\]+)\?[^"\\]*"')
+_LINKS = (b"https://", b"http://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +28,24 @@ class Kept:
 
     page: Page
     following: str = ""
+
+
+def unsigned(body: bytes) -> bytes:
+    """JSON without what follows the question mark of its links: they are signed anew for each answer, and nothing of that is ever
+    kept (raw.py), so it makes no other page. A link with escapes or two question marks stays as it is.
+
+    By hand, because a regular expression takes six times as long, half again as long as parsing.
+    """
+    pieces = body.split(b"?")
+    kept = [pieces[0]]
+    for before, piece in pairwise(pieces):
+        link = before[before.rfind(b'"') + 1 :]
+        end = piece.find(b'"')
+        if link.startswith(_LINKS) and end >= 0 and b"\\" not in link and b"\\" not in piece[:end]:
+            kept.append(piece[end:])
+        else:
+            kept.append(b"?" + piece)
+    return b"".join(kept)
 
 
 class Reading:
@@ -40,7 +57,7 @@ class Reading:
         self._known = known
 
     def __call__(self, body: bytes) -> Any:
-        self.digest = hashlib.sha256(_SIGNED.sub(rb'"\1"', body)).digest()
+        self.digest = hashlib.sha256(unsigned(body)).digest()
         if self._known is not None and self._known[0] == self.digest:
             return self._known[1]
         return bodies.decode(body)
