@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 
 import click
@@ -47,6 +48,8 @@ class Commands(click.Group):
                 if isinstance(found, click.Group):
                     found.add_command(_imported(place))
             self.commands[cmd_name] = found
+            gc.freeze()  # what is imported now stays to the end; a collector would walk through it again and again
+            gc.enable()
         return self.commands[cmd_name]
 
 
