@@ -248,6 +248,7 @@ class Play:
 
     def _configure(self):
         given = self.it.settings
+        self._looked_at()
         self.it.configure(
             configured(
                 policies=[policy("all", self.w.keep)] if self.w.keep else [],
@@ -291,10 +292,14 @@ class Play:
         where[self.r.choice(["delete", "head", "put", "read", "hold", "extend"])].append(StorageUnavailable("killed"))
 
     async def restart(self):
-        if self.it.store.clockless:  # nobody could tell afterwards: whoever starts it looks at the clock
-            self.it.clock.set_to(self.it.clock.true)
+        self._looked_at()
         self.it.restart()
         await self._work()
+
+    def _looked_at(self):
+        """Where there is one clock only, nobody could tell afterwards: whoever starts the program looks at it."""
+        if self.it.store.clockless:
+            self.it.clock.set_to(self.it.clock.true)
 
     async def change(self):
         """Other content at the provider, which no list has shown yet."""
