@@ -54,6 +54,49 @@ async def test_a_page_listed_again_does_not_write_a_single_byte_to_sqlite(lite):
     assert await lite.me.database.write(changes) == before
 
 
+async def again(world, page):
+    """A poll that is handed the very page of the poll before, as providers' pages that did not change are."""
+    return await world.me.add_page(SOURCE, KIND, page)
+
+
+async def test_the_same_page_is_looked_at_again_when_one_of_its_recordings_was_missed_meanwhile(world):
+    page = (a_listing("r1"), a_listing("r2"))
+    for _ in range(3):
+        await again(world, page)
+    await world.me.record_gone(SOURCE, "r2", looks=1)
+    assert (await again(world, page)).changed == 1
+    assert (await world.recording("r2")).gone_looks == 0
+
+
+async def test_the_same_page_is_looked_at_again_when_one_of_its_recordings_was_lost_meanwhile(world):
+    page = (a_listing("r1"), a_listing("r2"))
+    for _ in range(3):
+        await again(world, page)
+    for entry in await world.me.claim(5, sources=[SOURCE]):
+        lost = entry.recording_id == "r2"
+        await world.me.save([Outcome(entry=entry, event=Event.LOST, reason="gone") if lost else stored(entry)])
+    assert (await world.recording("r2")).status == "deleted"
+    assert (await again(world, page)).changed == 1
+    assert await world.state("r2") is State.DUE
+
+
+@pytest.mark.parametrize("changed", [{"codec": "vp9"}, {"room_name": "other"}])
+async def test_the_same_page_is_looked_at_again_when_another_poll_listed_something_else(world, changed):
+    page = (a_listing("r1"), a_listing("r2"))
+    for _ in range(3):
+        await again(world, page)
+    await world.you.add_page(SOURCE, KIND, (a_listing("r1", **changed),))
+    assert (await again(world, page)).changed == 1
+    assert (await world.recording("r1")).codec == "opus"
+
+
+async def test_the_same_page_of_another_source_is_another_page(world):
+    page = (a_listing("r1"), a_listing("r2"))
+    for _ in range(3):
+        await again(world, page)
+    assert (await world.me.add_page("others", KIND, page)).new == 2
+
+
 async def test_a_row_twice_on_a_page_is_one_recording_and_the_later_row_counts(world):
     added = await world.lists(a_listing("r1", size=1), a_listing("r2"), a_listing("r1", size=2))
     assert (added.new, len(added.ids)) == (2, 2)
