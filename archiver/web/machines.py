@@ -53,7 +53,7 @@ class Machines:
         return web.Response(status=status, text=text, content_type="application/json", charset="utf-8")
 
     async def metrics(self, _asked: Asked) -> web.Response:
-        """Everything in Prometheus' text format; gauges from the catalog are as old as its last answer, at most five seconds."""
+        """Everything in Prometheus' text format; gauges from the catalog are as old as its last answer (see Remembered)."""
         try:
             await self._count()
         except (CatalogError, TimeoutError) as error:

@@ -16,6 +16,7 @@ T = TypeVar("T")
 AT_ONCE = 3  # of the connections that transfers need, too
 LONGEST = 10.0  # seconds that a page waits
 GIVEN_UP = 60.0  # seconds after which a question without an answer is cancelled
+SHARE = 20  # an answer is good for so many times as long as it took: whoever looks all the time costs a twentieth of a core
 
 
 class Patience:
@@ -73,7 +74,10 @@ async def wait_for(task: asyncio.Task[T], *, seconds: float) -> T:
 
 
 class Remembered(Generic[T]):
-    """An answer that costs something: asked for once for everybody who waits, and good for `seconds` afterwards."""
+    """An answer that costs something: asked for once for everybody who waits, and good for `seconds` afterwards.
+
+    Longer where it took long, as counting millions of rows that wait does.
+    """
 
     def __init__(
         self, ask: Callable[[], Coroutine[Any, Any, T]], *, patience: Patience, clock: Clock, seconds: float, queue: bool = True
@@ -94,6 +98,8 @@ class Remembered(Generic[T]):
         return await wait_for(task, seconds=seconds)
 
     async def _answered(self) -> T:
+        began = self._clock.monotonic()
         answer = await self._ask()
-        self._until = self._clock.monotonic() + self._seconds
+        now = self._clock.monotonic()
+        self._until = now + max(self._seconds, SHARE * (now - began))
         return answer
