@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from datetime import date, datetime
 
     from archiver.domain.lifecycle import Event
+    from archiver.domain.ports import StoredObject
     from archiver.domain.recording import Entry, Listed, RecordingRef, Rejected, Room
     from archiver.domain.windows import Window
 
@@ -71,7 +72,8 @@ class Outcome:
     """How an attempt on an entry ended: one event, one state change, one ledger line.
 
     `delay` is when the entry is due again (RETRY_SCHEDULED, RELEASED). `facts` are columns of the rendition to set
-    (key, version_id, size, sha256, token, proof, …); `counts` says whether the attempt is used up.
+    (key, version_id, size, sha256, token, proof, …); `counts` says whether the attempt is used up. `seen` is what the store
+    showed of a new object, where it was asked already: one look proves its lock and its bytes.
     """
 
     entry: Entry
@@ -83,6 +85,7 @@ class Outcome:
     gone: bool = False  # the provider said it does not know the recording
     facts: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)  # for the ledger line only
+    seen: StoredObject | None = None
 
 
 class Gone(IntEnum):

@@ -77,7 +77,7 @@ class Locking:
         if problem is not None:
             return f"lock_missing: {problem}"
         facts |= {"retain_until": seen.retain_until, "lock_mode": seen.lock_mode}
-        return replace(outcome, facts={**outcome.facts, **facts}, data={**outcome.data, "lock": why})
+        return replace(outcome, facts={**outcome.facts, **facts}, data={**outcome.data, "lock": why}, seen=seen)
 
     async def _again(self, seen: StoredObject, lock: Lock) -> tuple[StoredObject, str | None]:
         """Locks once what is there and not locked for long enough, and looks again.

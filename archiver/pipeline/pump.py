@@ -23,7 +23,7 @@ from archiver.pipeline.pace import Width
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from archiver.domain.ports import Clock, Observer
+    from archiver.domain.ports import Clock, Observer, StoredObject
     from archiver.domain.work import Catalog
     from archiver.pipeline.health import Health
     from archiver.pipeline.locking import LockedTransfer
@@ -248,13 +248,13 @@ class Pump:
             outcome = dataclasses.replace(outcome, delay=LEASE)  # verified right here; if not, by whoever comes then
         self._end_with(outcome, began)
         if outcome.event is Event.STORED and outcome.delay:
-            await self._confirm(as_stored(outcome))
+            await self._confirm(as_stored(outcome), outcome.seen)
 
-    async def _confirm(self, entry: Entry) -> None:
+    async def _confirm(self, entry: Entry, seen: StoredObject | None) -> None:
         """Verifies what was stored a moment ago, where the store's word is enough; what goes wrong is left to a later check."""
         began = self._clock.monotonic()
         try:
-            outcome = await self._verifier.confirm(entry)
+            outcome = await self._verifier.confirm(entry, seen=seen)
         except errors.ArchiverError as error:
             self._health.failed(entry.source, error)
             return

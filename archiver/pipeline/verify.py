@@ -50,13 +50,13 @@ class Verifier:
         enough = able.refuses_wrong_checksum if proof.get("sha256") else able.proves_whole and bool(proof.get("checksums"))
         return self._mode != "read-back" and (enough or self._mode == "checksum")
 
-    async def confirm(self, entry: Entry) -> Outcome | None:
+    async def confirm(self, entry: Entry, *, seen: StoredObject | None = None) -> Outcome | None:
         """VERIFIED, or None where the store's word is not enough or something differs: then `check` has to say what that means.
 
-        Raises StorageUnavailable, StorageRefused.
+        `seen` is what the store showed a moment ago; asked for where there is none. Raises StorageUnavailable, StorageRefused.
         """
         try:
-            found = await self._storage.head(entry.key, entry.version_id)
+            found = seen or await self._storage.head(entry.key, entry.version_id)
         except errors.ObjectMissing:
             return None
         problem = integrity.difference(entry, size=found.size, sha256=found.sha256 or None, metadata=found.metadata)

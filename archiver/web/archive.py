@@ -85,7 +85,7 @@ class Archive:
         self._shelf = Remembered(self._ask_shelf, patience=patience, clock=view.clock, seconds=FRESH)
 
     async def status(self) -> dict[str, Any]:
-        """`archiver.status/1`, at most five seconds old, or twenty times as old as it took to find; raises CatalogError, TimeoutError."""
+        """`archiver.status/1`, as old as `Remembered` allows; raises CatalogError, TimeoutError."""
         return await self._status.get()
 
     async def gauges(self, *, seconds: float) -> Gauges:

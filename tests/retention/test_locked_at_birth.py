@@ -9,8 +9,11 @@ import sqlalchemy as sa
 from archiver.catalog.evidence_tables import policies as policies_table
 from archiver.domain.errors import StorageUnavailable
 from archiver.domain.keeping import Longer
+from archiver.domain.lifecycle import Event
 from archiver.domain.ports import Later
 from archiver.domain.recording import State
+from archiver.pipeline.pump import as_stored
+from archiver.pipeline.verify import Verifier
 from tests.pipeline.memory_store import STRICT
 from tests.retention.archive import archive, policy, source
 from tests.retention.locking_store import NO_LOCKS, LockingStore
@@ -37,6 +40,21 @@ async def test_every_object_is_born_locked_until_its_policy_ends(sqlite_url, mod
         (line,) = await it.lines("stored")
         assert (line.data["retain_until"], line.data["policy"]) == ("2033-03-10T11:00:00.000000Z", "calls")
         assert line.data["lock"] == "calls keeps it 7y from its end 2026-03-10T11:00:00Z"
+
+
+@pytest.mark.parametrize("size", [300, BIG])
+async def test_one_look_proves_the_lock_and_the_bytes(locked, size):
+    await locked.listed("r1")
+    locked.provider.has("r1", b"OggS" + bytes(size - 4))
+    (entry,) = await locked.catalog.claim(1, sources=["rooms"])
+    stored_now = await locked.transfer().archive(entry)
+    looks = locked.store.counts["head"]
+    assert looks == 1
+    verifier = Verifier(storage=locked.store, mode="auto", observer=locked.observed)
+    verified = await verifier.confirm(as_stored(stored_now), seen=stored_now.seen)
+    assert (verified.event, locked.store.counts["head"]) == (Event.VERIFIED, looks)
+    other = replace(stored_now.seen, sha256="00" * 32, checksums={})
+    assert await verifier.confirm(as_stored(stored_now), seen=other) is None
 
 
 async def test_without_locks_the_decision_is_recorded_all_the_same(it):
