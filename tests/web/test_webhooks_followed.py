@@ -214,7 +214,7 @@ async def states(app):
 
 
 async def until(condition):
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await condition():
             await asyncio.to_thread(lambda: None)
 
