@@ -1,22 +1,44 @@
-"""SQLite called in the loop itself: the driver's thread would make the order of events a matter of luck, and costs most of the time.
+"""SQLite called in the loop itself: the catalog's threads would make the order of events a matter of luck, and cost most of the time.
 
-Everything above the driver is the product's own: engine, pragmas, transactions, errors. A transaction is not interrupted, which
-loses nothing: SQLite runs one writer at a time anyway, and what lies between two transactions is interleaved all the same.
+Everything else is the product's own: engine, pragmas, transactions, errors. A transaction is not interrupted, which loses nothing:
+SQLite runs one writer at a time anyway, and what lies between two transactions is interleaved all the same.
 """
 
 import contextlib
-import sqlite3
 
-from sqlalchemy.ext.asyncio import create_async_engine
+import sqlalchemy as sa
 
 from archiver.catalog.database import Database, driver_url, prepare
+from archiver.catalog.threads import Threads, _Here, _Wish
 
 _engines = {}  # by address: what an engine has compiled is used by all that come after it, a tenth of a second's work
 
 
+class _AtOnce(Threads):
+    """The product's engine, where what its threads would do is done at once."""
+
+    def __init__(self, url):
+        self.sync_engine = sa.create_engine(url, pool_size=5, max_overflow=50, connect_args={"check_same_thread": False})
+        self._reading = self.sync_engine.execution_options(archiver_reads=True)
+
+    async def write(self, unit):
+        return self._write(unit, _Wish())
+
+    async def read(self, unit):
+        return self._read(unit)
+
+    @contextlib.asynccontextmanager
+    async def connect(self):
+        with self._reading.connect() as conn:
+            yield _Here(conn)
+
+    async def dispose(self):
+        self.sync_engine.dispose()
+
+
 def _engine(url):
     if url not in _engines:
-        _engines[url] = create_async_engine(url, pool_size=5, max_overflow=50, connect_args={"async_creator_fn": _Connection})
+        _engines[url] = _AtOnce(driver_url(url, sync=True))
         prepare(_engines[url].sync_engine)
     return _engines[url]
 
@@ -26,7 +48,7 @@ class InlineDatabase(Database):
 
     def __init__(self, url, *, clock):
         super().__init__(url, clock=clock, clock_rules=True)
-        self._engine = _engine(self.url)
+        self._engine = _engine(url)
 
     async def __aexit__(self, *_exc):
         """Connections outlive a simulated process."""
@@ -38,77 +60,4 @@ async def closed(url):
     try:
         yield
     finally:
-        await _engine(driver_url(url)).dispose()
-
-
-class _Connection:
-    """What SQLAlchemy's asynchronous dialect asks of aiosqlite."""
-
-    def __init__(self, *arguments, **options):
-        self._conn = self._connection = sqlite3.connect(*arguments, **options)
-        self._tx = _AtOnce()
-
-    def __await__(self):
-        return self._opened().__await__()
-
-    async def _opened(self):
-        return self
-
-    def cursor(self):
-        return _Cursor(self._conn.cursor())
-
-    async def create_function(self, *arguments, **options):
-        self._conn.create_function(*arguments, **options)
-
-    async def commit(self):
-        self._conn.commit()
-
-    async def rollback(self):
-        self._conn.rollback()
-
-    async def close(self):
-        self.stop()
-
-    def stop(self):
-        self._conn.close()
-
-
-class _AtOnce:
-    """The queue to a thread that is not there."""
-
-    @staticmethod
-    def put_nowait(item):
-        future, function = item
-        future.set_result(function())
-
-
-class _Cursor:
-    def __init__(self, cursor):
-        self._cursor = cursor
-
-    async def __aenter__(self):
-        return self
-
-    @property
-    def description(self):
-        return self._cursor.description
-
-    @property
-    def rowcount(self):
-        return self._cursor.rowcount
-
-    @property
-    def lastrowid(self):
-        return self._cursor.lastrowid
-
-    async def execute(self, *arguments):
-        self._cursor.execute(*arguments)
-
-    async def executemany(self, *arguments):
-        self._cursor.executemany(*arguments)
-
-    async def fetchall(self):
-        return self._cursor.fetchall()
-
-    async def close(self):
-        self._cursor.close()
+        await _engine(url).dispose()
