@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from archiver.catalog import erasures, holds, leases, rebuilt, recordings, sources, uploads, work
+from archiver.catalog.listed_before import Prints
 from archiver.domain.errors import StaleEntry
 from archiver.domain.work import PRIORITY_LIVE, Added, Known, Outcome, PassResult, SourceState
 
@@ -28,7 +29,7 @@ class SqlCatalog:
         self.database = database
         self.worker = worker
         self._turns = itertools.count()
-        self._prints = recordings.Prints()
+        self._prints = Prints()
         self._rooms: dict[str, sources.RoomsAsked] = {}
         self._held: dict[int, int] = {}  # the entries whose claim we know of, with its revision: only those are renewed
 

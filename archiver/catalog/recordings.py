@@ -11,25 +11,24 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 
 from archiver.catalog.history import Change, record
+from archiver.catalog.listed_before import all_known, known_rows
 from archiver.catalog.steps import Step, take
-from archiver.catalog.tables import Json, open_at_provider, quarantine, recordings, renditions, rooms
+from archiver.catalog.tables import open_at_provider, quarantine, recordings, renditions, rooms
 from archiver.domain import lifecycle
 from archiver.domain.lifecycle import Event
 from archiver.domain.recording import Listed, ProviderStatus, RecordingRef, Rejected, State
 from archiver.domain.work import Added, Gone, Known
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from archiver.catalog.database import Tx
 
-PAGES_KNOWN = 32  # of all sources together
 
 _PLAIN = (
     "status_raw",
@@ -74,23 +73,6 @@ def facts(listed: Listed) -> dict[str, Any]:
     return row
 
 
-class Prints:
-    """The fingerprints of pages listed lately: a provider hands out the very same page while nothing on it changes."""
-
-    def __init__(self) -> None:
-        self._kept: dict[int, tuple[Sequence[Listed], dict[str, str]]] = {}
-
-    def of(self, listed: Sequence[Listed]) -> dict[str, str]:
-        """The fingerprints known of a page, by recording; to be filled by whoever makes one."""
-        page, prints = self._kept.pop(id(listed), (None, {}))
-        if page is not listed:
-            prints = {}
-        self._kept[id(listed)] = (listed, prints)
-        while len(self._kept) > PAGES_KNOWN:
-            del self._kept[next(iter(self._kept))]
-        return prints
-
-
 async def add_page(
     tx: Tx, actor: str, source: str, kind: str, listed: Sequence[Listed], priority: int, prints: dict[str, str]
 ) -> Added:
@@ -100,9 +82,9 @@ async def add_page(
     wants a second look (`record_gone`).
     """
     page = {item.recording_id: item for item in listed}
-    if len(prints) == len(page) and await _all_known(tx, source, prints):
+    if len(prints) == len(page) and await all_known(tx, source, prints):
         return Added(new=0, changed=0, ids=frozenset(page), lost=0)
-    known = await _known(tx, source, page)
+    known = await known_rows(tx, source, page)
     fresh = [item for key, item in page.items() if key not in known]
     changed = []
     for key, row in known.items():
@@ -126,44 +108,6 @@ async def add_page(
         await _update(tx, actor, source, changed, priority)
     lost = sum(item.status is ProviderStatus.DELETED for item in fresh)
     return Added(new=len(fresh), changed=len(changed), ids=frozenset(page), lost=lost)
-
-
-_c = recordings.c
-_NEEDED = sa.select(_c.recording_id, _c.id, _c.fingerprint, _c.content, _c.status, _c.gone_looks, _c.room_id, _c.room_name)
-# The ids as one parameter: a page of 250 as 250 parameters takes longer to put together than to look up.
-_IN_JSON: sa.Select[tuple[str]] = sa.select(sa.column("value")).select_from(sa.func.json_each(sa.bindparam("ids", type_=Json)))
-_IN_ARRAY = sa.func.any(sa.bindparam("ids", type_=postgresql.ARRAY(sa.Text)))
-_KNOWN = {
-    "sqlite": _NEEDED.where(_c.source == sa.bindparam("of_source"), _c.recording_id.in_(_IN_JSON)),
-    "postgresql": _NEEDED.where(_c.source == sa.bindparam("of_source"), _c.recording_id == _IN_ARRAY),
-}
-_PAIRS_JSON: sa.Select[tuple[str]] = sa.select(sa.column("value")).select_from(
-    sa.func.json_each(sa.bindparam("pairs", type_=Json)).alias("listed")
-)
-_PAIRS_ARRAY = sa.func.any(sa.bindparam("pairs", type_=postgresql.ARRAY(sa.Text)))
-_PAIR = _c.recording_id + sa.literal_column("' '") + _c.fingerprint
-_ALIVE = sa.select(sa.func.count()).where(
-    _c.source == sa.bindparam("of_source"), _c.gone_looks == 0, _c.status != sa.literal_column("'deleted'")
-)
-_SAME = {
-    "sqlite": _ALIVE.where(_c.recording_id.in_(_IN_JSON), _PAIR.in_(_PAIRS_JSON)),
-    "postgresql": _ALIVE.where(_c.recording_id == _IN_ARRAY, _PAIR == _PAIRS_ARRAY),
-}
-
-
-async def _all_known(tx: Tx, source: str, prints: Mapping[str, str]) -> bool:
-    """Whether the catalog has every recording of a page as it is listed: one number, where 250 rows take a millisecond to fetch.
-
-    A fingerprint covers the status; that of a row changes without it only when the recording is found to be deleted.
-    """
-    pairs = [f"{key} {fingerprint}" for key, fingerprint in prints.items()]
-    asked = {"of_source": source, "ids": list(prints), "pairs": pairs}
-    return (await tx.conn.execute(_SAME[tx.conn.dialect.name], asked)).scalar_one() == len(pairs)
-
-
-async def _known(tx: Tx, source: str, ids: Collection[str]) -> dict[str, Any]:
-    found = await tx.conn.execute(_KNOWN[tx.conn.dialect.name], {"of_source": source, "ids": list(ids)})
-    return {row[0]: row for row in found.all()}
 
 
 async def _insert(tx: Tx, actor: str, source: str, kind: str, fresh: Sequence[Listed], priority: int) -> None:
