@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 import structlog
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED
+from apscheduler.executors.debug import DebugExecutor
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from archiver.app import VERSION
@@ -50,7 +51,8 @@ class Bells:
     """One event for each periodic job, rung by the scheduler and by whoever wants the job to run now."""
 
     def __init__(self, missed: Callable[[str], None]) -> None:
-        self._scheduler = AsyncIOScheduler(timezone=UTC)
+        # Rings in the loop itself: an event must not be set from a thread, and a ring there at the end would be told as an error.
+        self._scheduler = AsyncIOScheduler(timezone=UTC, executors={"default": DebugExecutor()})
         self._missed = missed
         self._scheduler.add_listener(self._on_missed, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES | EVENT_JOB_ERROR)
 

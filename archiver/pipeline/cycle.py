@@ -75,10 +75,10 @@ async def poll(
 
     Raises ProviderError and CatalogUnavailable; a provider's failure counts against its circuit.
     """
-    began = clock.monotonic()
     async with holding(catalog, clock, f"poll:{source}", wait=wait) as ours:
         if not ours:
             return None
+        began = clock.monotonic()
         if unless_since is not None:
             last = (await catalog.source_state(source)).last_started
             if last is not None and clock.now() - last < unless_since:
@@ -89,9 +89,10 @@ async def poll(
             health.failed(source, error)
             log.warning("poll_failed", source=source, error=str(error), kind=type(error).__name__)
             raise
-    health.succeeded(source)
-    took = round(clock.monotonic() - began, 3)
-    log.info("polled", source=source, listed=seen.listed, new=seen.new, complete=seen.complete, seconds=took)
+        health.succeeded(source)
+        # Told under the lease, so that by the log, too, nobody polls while somebody else does.
+        took = round(clock.monotonic() - began, 3)
+        log.info("polled", source=source, listed=seen.listed, new=seen.new, complete=seen.complete, seconds=took)
     return seen
 
 

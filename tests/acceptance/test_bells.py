@@ -1,0 +1,29 @@
+"""The scheduler rings and does nothing else: in the loop's own thread, and quietly to the end."""
+
+import asyncio
+import logging
+from datetime import timedelta
+
+from archiver.daemon import Bells
+
+
+async def test_a_bell_wakes_whoever_waits_from_the_loops_own_thread():
+    missed = []
+    asyncio.get_running_loop().set_debug(True)  # in which an event that another thread sets is an error
+    with Bells(missed.append) as bells:
+        bell = bells.every("poll:rooms", timedelta(seconds=0.02))
+        for _ in range(5):
+            bell.clear()
+            async with asyncio.timeout(5):
+                await bell.wait()
+    assert missed == []
+
+
+async def test_a_bell_that_rings_while_the_scheduler_ends_is_no_error(caplog):
+    """In a thread its future was cancelled then, and the scheduler told of it with a traceback."""
+    for _ in range(30):
+        with Bells(lambda _name: None) as bells:
+            bells.every("counts", timedelta(seconds=0.001))
+            await asyncio.sleep(0.003)
+        await asyncio.sleep(0)
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
