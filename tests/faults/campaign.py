@@ -103,14 +103,14 @@ CAMPAIGNS = (
     ),
     Campaign(
         "crash, PostgreSQL",
-        "the same flows killed at every statement and call; into a folder",
-        module("crash all --calls --jobs 1 --pairs 50 --database postgresql --store file"),
+        "the same flows killed behind every commit and call, and at every third other statement; into a folder",
+        module("crash all --calls --every 3 --jobs 1 --pairs 50 --database postgresql --store file"),
         1200,
     ),
     Campaign(
         "replies, SQLite",
-        "the same flows with every connection broken, before the effect and behind it",
-        module("crash all --lose --jobs 1"),
+        "the same flows with connections broken, behind every effect and before every third",
+        module("crash all --lose --every 3 --jobs 1"),
         1200,
     ),
     Campaign(

@@ -36,9 +36,9 @@ LOST = {
 }
 
 
-def cases_of(place, case, *, part=(0, 1), calls=False, after=False):
+def cases_of(place, case, *, part=(0, 1), calls=False, after=False, every=1):
     """The case of each instant of a flow; with `part` (i, n), of every n-th of them from the i-th on; with `calls` or `after`, of
-    those at statements and calls, or behind them, alone.
+    those at statements and calls, or behind them, alone; with `every`, of all behind a commit or a call and of every n-th other.
 
     How many there are shows a run in which nobody is killed, and which has to keep every law itself.
     """
@@ -51,6 +51,8 @@ def cases_of(place, case, *, part=(0, 1), calls=False, after=False):
         for at, instant in enumerate(instants, 1)
         if not (calls and _resumption(instant)) and (not after or " after" in instant)
     ]
+    behind = [at for at in chosen if " after" in instants[at - 1]]
+    chosen = sorted({*behind, *[at for at in chosen if at not in behind][::every]})
     first, step = part
     return [replace(case, at=(at,)) for at in chosen[first::step]]
 
@@ -74,6 +76,7 @@ class Part:
     part: tuple[int, int] = (0, 1)
     calls: bool = False
     after: bool = False
+    every: int = 1
     pairs: int = 0
     seed: int = 0
 
@@ -122,7 +125,7 @@ def _sweep_part(part):
     cases = (
         pairs_of(place, part.case, random.Random(part.seed), part.pairs)
         if part.pairs
-        else cases_of(place, part.case, part=part.part, calls=part.calls, after=part.after)
+        else cases_of(place, part.case, part=part.part, calls=part.calls, after=part.after, every=part.every)
     )
     return swept(place, cases, Tried(flow=part.case.flow))
 
@@ -143,10 +146,9 @@ def _place(stack, case):
 
 def _sweep(given, flows, facts):
     """Every instant of these flows, and double kills where nobody's connection is what breaks."""
-    slices = [(n * given.every, SLICES * given.every) for n in range(SLICES)]
-    parts = [
-        Part(case=Case(flow=flow, **facts), part=part, calls=given.calls, after=given.after) for flow in flows for part in slices
-    ]
+    slices = [(n, SLICES) for n in range(SLICES)]
+    which = {"calls": given.calls, "after": given.after, "every": given.every}
+    parts = [Part(case=Case(flow=flow, **facts), part=part, **which) for flow in flows for part in slices]
     if not given.lose:
         parts += [
             Part(case=Case(flow=flow, **facts), pairs=-(-given.pairs // len(flows)), seed=given.seed)
@@ -180,7 +182,9 @@ def main(words=None):
     parser.add_argument("--elsewhere", action="store_true", help="the next process runs on another machine")
     parser.add_argument("--calls", action="store_true", help="at statements and calls only, and at no resumption")
     parser.add_argument("--after", action="store_true", help="only behind a commit or a call, before its reply")
-    parser.add_argument("--every", type=int, default=1, metavar="N", help="only every N-th instant")
+    parser.add_argument(
+        "--every", type=int, default=1, metavar="N", help="every instant behind a commit or call, and every N-th other"
+    )
     parser.add_argument("--pairs", type=int, default=300, help="double kills besides, over all flows")
     parser.add_argument("--seed", type=int, default=1, help="of the double kills")
     parser.add_argument("--jobs", type=int, help="processes at once; as many as there are cores")
