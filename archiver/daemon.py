@@ -28,7 +28,7 @@ from archiver.rotation import Rotation
 from archiver.sealing import Sealing
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from archiver.app import App
     from archiver.pipeline.pump import Pump
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 DRAIN = 25.0  # seconds for what is under way; handing back and closing take the rest of the 30 that users are promised
+AGAIN = 5.0  # seconds that a background job has to end in before it is cancelled once more
 TICK = 0.5  # seconds between the loop's own pulse
 BLOCKED = 1.0  # a pulse this late says that something held the loop
 COUNTS = timedelta(seconds=15)  # how often gauges are refreshed
@@ -85,6 +86,15 @@ class Bells:
         self._scheduler.shutdown(wait=False)
 
 
+async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Until all of them have ended, which were cancelled before; once more where a library took that for a failure of its own."""
+    left = {task for task in tasks if not task.done()}
+    while left:
+        _done, left = await asyncio.wait(left, timeout=AGAIN)
+        for task in left:
+            task.cancel()
+
+
 class Daemon:
     """Everything that runs until SIGTERM, over one opened App."""
 
@@ -118,6 +128,7 @@ class Daemon:
                     if not done:
                         log.warning("drain_cut_short", seconds=DRAIN)
                         working.cancel()
+                    await _ended([*background, working])
             except BaseExceptionGroup as failures:
                 raise first_of(failures) from None
         log.info("stopped")

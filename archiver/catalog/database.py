@@ -43,12 +43,12 @@ class Tx:
         return await self.conn.execute(statement, parameters)
 
 
-def driver_url(url: str, *, sync: bool = False) -> sa.URL:
-    """The SQLAlchemy URL for a configured one: `sqlite:///…` and `postgresql://…` with the drivers we ship."""
+def driver_url(url: str) -> sa.URL:
+    """The SQLAlchemy URL for a configured one: `sqlite:///…` with Python's own driver, `postgresql://…` with the one we ship."""
     parsed = sa.make_url(url)
     kind = parsed.get_backend_name()
     if kind == "sqlite":
-        return parsed.set(drivername="sqlite" if sync else "sqlite+aiosqlite")
+        return parsed.set(drivername="sqlite")
     if kind in ("postgresql", "postgres"):
         return parsed.set(drivername="postgresql+psycopg")
     raise CatalogError(f"catalog.url names a database {kind!r}; accepted: sqlite:///PATH, postgresql://USER@HOST/DB")
@@ -56,12 +56,12 @@ def driver_url(url: str, *, sync: bool = False) -> sa.URL:
 
 def shown(url: sa.URL) -> str:
     """The URL as its owner wrote it, without the password."""
-    return url.render_as_string(hide_password=True).replace("+aiosqlite", "").replace("+psycopg", "")
+    return url.render_as_string(hide_password=True).replace("+psycopg", "")
 
 
 def sqlite_path(url: str) -> Path | None:
     """The file of a SQLite URL, None for other databases."""
-    parsed = driver_url(url, sync=True)
+    parsed = driver_url(url)
     return Path(parsed.database or "") if parsed.get_backend_name() == "sqlite" else None
 
 
@@ -161,7 +161,7 @@ class Database:
         if self.steps is not None and self._by_clock:
             self.steps.see(clock())
         self._writing = asyncio.Lock()  # SQLite has one writer: waiting here is fair and costs no busy loop
-        self._engine: AsyncEngine | Threads = Threads(driver_url(url, sync=True)) if self.sqlite else _over_network(self.url)
+        self._engine: AsyncEngine | Threads = Threads(self.url) if self.sqlite else _over_network(self.url)
         prepare(self._engine.sync_engine)
 
     async def __aenter__(self) -> Self:
@@ -180,10 +180,10 @@ class Database:
                 return await self._once(unit)
             except sa.exc.DBAPIError as error:
                 if attempt == TRIES or not lost_race(error):
-                    raise translated(error, where=self.where) from None
+                    raise self._failure(error) from None
                 await asyncio.sleep(0.02 * 2**attempt)
             except (OSError, UnicodeError, sa.exc.SQLAlchemyError) as error:
-                raise translated(error, where=self.where) from None
+                raise self._failure(error) from None
         raise AssertionError("the last try returns or raises")
 
     async def ask(self, question: Callable[[AsyncConnection], Awaitable[T]]) -> T:
@@ -194,7 +194,7 @@ class Database:
         try:
             return await self._engine.read(question)
         except (OSError, sa.exc.SQLAlchemyError) as error:
-            raise translated(error, where=self.where) from None
+            raise self._failure(error) from None
 
     async def _once(self, unit: Callable[[Tx], Awaitable[T]]) -> T:
         if isinstance(self._engine, Threads):
@@ -222,7 +222,16 @@ class Database:
                     await conn.execution_options(archiver_reads=True)
                 yield conn
         except sa.exc.SQLAlchemyError as error:  # nothing wider: an OSError here would be the caller's own
-            raise translated(error, where=self.where) from None
+            raise self._failure(error) from None
+
+    def _failure(self, error: Exception) -> BaseException:
+        """What to raise for a foreign error. A task that was cancelled while it waited for a connection that broke is told of the
+        break alone: psycopg asks the server to cancel the query, and raises what comes of that in the place of the cancellation.
+        """
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            return asyncio.CancelledError()
+        return translated(error, where=self.where)
 
     async def now(self) -> datetime:
         """The instant the catalog goes by."""

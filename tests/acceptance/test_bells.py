@@ -1,9 +1,11 @@
 """The scheduler rings and does nothing else: in the loop's own thread, and quietly to the end."""
 
 import asyncio
+import contextlib
 import logging
 from datetime import timedelta
 
+from archiver import daemon
 from archiver.daemon import Bells
 
 
@@ -27,3 +29,24 @@ async def test_a_bell_that_rings_while_the_scheduler_ends_is_no_error(caplog):
             await asyncio.sleep(0.003)
         await asyncio.sleep(0)
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+async def test_a_job_that_swallows_its_cancellation_is_cancelled_once_more(monkeypatch):
+    """A library may raise its own error in the place of the cancellation, and whoever repeats the job go on."""
+    monkeypatch.setattr(daemon, "AGAIN", 0.01)
+    swallowed = []
+
+    async def stubborn():
+        for _ in range(3):
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+            swallowed.append(1)
+        await asyncio.sleep(60)
+
+    task = asyncio.create_task(stubborn())
+    await asyncio.sleep(0)
+    task.cancel()
+    async with asyncio.timeout(5):
+        await daemon._ended([task])
+    assert task.cancelled()
+    assert len(swallowed) == 3

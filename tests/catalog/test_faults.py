@@ -210,6 +210,35 @@ async def test_a_call_that_is_cancelled_leaves_nothing_half_done_and_the_pool_wh
 # -- races
 
 
+@pytest.mark.parametrize("way", ["write", "read"])
+async def test_a_cancellation_is_one_although_the_connection_breaks_meanwhile(pg, way):
+    """psycopg asks the server to end the query, and raises what comes of that: whoever was cancelled went on, for ever in a loop."""
+    waiting = asyncio.Event()
+
+    async def breaks(*_given):
+        waiting.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            raise sa.exc.OperationalError("COMMIT", {}, Exception("server closed the connection")) from None
+
+    async def reads():
+        async with pg.me.database.read() as conn:
+            await breaks(conn)
+
+    async def goes_on():
+        for _ in range(2):
+            with contextlib.suppress(CatalogUnavailable):
+                await (pg.me.database.write(breaks) if way == "write" else reads())
+
+    task = asyncio.create_task(goes_on())
+    await waiting.wait()
+    task.cancel()
+    done, _ = await asyncio.wait({task}, timeout=5)
+    assert done
+    assert task.cancelled()
+
+
 async def test_a_deadlock_is_run_again_and_both_units_are_done(pg):
     await pg.claimed("r1", "r2")
     met = asyncio.Barrier(2)
