@@ -65,7 +65,7 @@ def build(url: str, count: int, *, now: float, calm: bool = False) -> None:
     into write-ahead logging and left checkpointed, PostgreSQL vacuumed and analysed.
     """
     schema.upgrade_now(url)
-    engine = sa.create_engine(driver_url(url, sync=True), poolclass=sa.pool.NullPool, isolation_level="AUTOCOMMIT")
+    engine = sa.create_engine(driver_url(url), poolclass=sa.pool.NullPool, isolation_level="AUTOCOMMIT")
     sqlite = engine.dialect.name == "sqlite"
     with engine.connect() as conn:
         if sqlite:

@@ -77,7 +77,7 @@ def _connected(url: str, *, reading: bool = False) -> Iterator[sa.Connection]:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StorageFull(f"catalog.url: the folder {path.parent} cannot be made: {error.strerror}") from None
-    engine = sa.create_engine(driver_url(url, sync=True), poolclass=sa.pool.NullPool)
+    engine = sa.create_engine(driver_url(url), poolclass=sa.pool.NullPool)
     prepare(engine)
     try:
         with engine.connect() as connection:

@@ -28,7 +28,9 @@ class Driver:
         self.life = None
         options = {"pool_pre_ping": True, "use_native_hstore": False} if url.startswith("postgres") else {}
         arguments = {"async_creator_fn": self._open}
-        self._engine = create_async_engine(driver_url(url), pool_size=5, max_overflow=5, connect_args=arguments, **options)
+        driver = driver_url(url)
+        driver = driver.set(drivername="sqlite+aiosqlite") if driver.get_backend_name() == "sqlite" else driver
+        self._engine = create_async_engine(driver, pool_size=5, max_overflow=5, connect_args=arguments, **options)
         prepare(self._engine.sync_engine)
         sa.event.listen(self._engine.sync_engine, "connect", lambda _raw, record: self.life.records.append(record))
 

@@ -38,7 +38,7 @@ class _AtOnce(Threads):
 
 def _engine(url):
     if url not in _engines:
-        _engines[url] = _AtOnce(driver_url(url, sync=True))
+        _engines[url] = _AtOnce(driver_url(url))
         prepare(_engines[url].sync_engine)
     return _engines[url]
 

@@ -26,7 +26,7 @@ EMPTY = schema.SchemaState(found=None, head=HEAD, known=True)
 @contextlib.contextmanager
 def connected(url):
     """A connection of our own, for looking and for going down."""
-    engine = sa.create_engine(driver_url(url, sync=True), poolclass=sa.pool.NullPool)
+    engine = sa.create_engine(driver_url(url), poolclass=sa.pool.NullPool)
     with engine.connect() as connection:
         yield connection
     engine.dispose()
