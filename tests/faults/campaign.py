@@ -233,20 +233,25 @@ def reached(counts, missed):
     return "\n".join(rows)
 
 
+def quoted(record):
+    """The whole run in two sentences, for the page and the README."""
+    whole = record["whole"]
+    held = [each["outcome"]["held"] for each in record["campaigns"].values()]
+    return (
+        f"`make test-faults` on {whole['at']}, commit {whole['commit']}: {whole['seconds'] / 60:.0f} minutes on {whole['cores']} cores, "
+        f"{whole['cpu'] / 60:.0f} minutes of CPU time. {sum(held)} of {len(held)} campaigns held."
+    )
+
+
 def page(record):
     """docs/campaign.md, of what RECORD holds."""
     counts = {name: Counter({reach.Row[row]: n for row, n in found.items()}) for name, found in record["reach"].items()}
     missed = [row.value for row in reach.unreached(counts)]
     outcomes = [Outcome(it, **record["campaigns"][it.name]["outcome"]) for it in CAMPAIGNS if it.name in record["campaigns"]]
-    whole = record["whole"]
-    said = (
-        f"`make test-faults` on {whole['at']}, commit {whole['commit']}: {whole['seconds'] / 60:.0f} minutes on {whole['cores']} cores, "
-        f"{whole['cpu'] / 60:.0f} minutes of CPU time. {sum(it.held for it in outcomes)} of {len(outcomes)} campaigns held."
-    )
     later = [
         f"{name} ({each['at']}, {each['commit']})"
         for name, each in record["campaigns"].items()
-        if each["commit"] != whole["commit"]
+        if each["commit"] != record["whole"]["commit"]
     ]
     again = f"\n\nRun again since, alone: {'; '.join(later)}." if later else ""
     total = sum(counts.values(), Counter())
@@ -254,7 +259,7 @@ def page(record):
     commands = "\n".join(f"- {it.campaign.name}: `{it.campaign.command}`" for it in outcomes)
     return f"""# The long campaign
 
-{said}{again}
+{quoted(record)}{again}
 
 {table(outcomes)}
 

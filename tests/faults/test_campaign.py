@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from tests.faults.campaign import CAMPAIGNS, PAGE, RECORD, TOP, Campaign, Outcome, last_line, page, recorded, spread
+from tests.faults.campaign import CAMPAIGNS, PAGE, RECORD, TOP, Campaign, Outcome, last_line, page, quoted, recorded, spread
 from tests.faults.found import tried
 from tests.faults.reach import ELSEWHERE, Row, unreached
 
@@ -81,6 +81,10 @@ def test_a_campaign_that_was_run_again_alone_is_named_with_its_commit_and_the_ot
 
 def test_the_page_is_made_of_what_is_recorded():
     assert PAGE.read_text() == page(json.loads(RECORD.read_text()))
+
+
+def test_the_readme_quotes_what_is_recorded():
+    assert quoted(json.loads(RECORD.read_text())) in " ".join((TOP / "README.md").read_text().split())
 
 
 def test_the_page_stands_where_the_readme_says():
