@@ -24,11 +24,18 @@ def judged(tally, name):
 
 
 @pytest.mark.timeout(240)
-async def test_three_processes_share_the_work_and_refuse_what_zombies_write(tmp_path, postgres_url):
-    store = Store(url=f"file://{tmp_path}/archive")
-    tally = await campaign(tmp_path / "crew", 1, database_url=postgres_url, store=store, workers=3, seconds=8.0, recordings=120)
+async def test_three_processes_share_the_work_and_refuse_what_zombies_write(tmp_path, postgres):
+    """Three stops in eight seconds may all find a process that just had nothing to write: then it is played again."""
+    for seed in (1, 2, 3):
+        store = Store(url=f"file://{tmp_path}/archive-{seed}")
+        with postgres.database() as url:
+            crew = tmp_path / f"crew-{seed}"
+            tally = await campaign(crew, seed, database_url=url, store=store, workers=3, seconds=8.0, recordings=120)
+        assert tally.violations == []
+        assert len(tally.transferred) >= 3, "one process did all the work"
+        if tally.refused:
+            break
     judged(tally, "workers, 3 of them")
-    assert len(tally.transferred) >= 3, "one process did all the work"
 
 
 @pytest.mark.faults
