@@ -237,9 +237,11 @@ def quoted(record):
     """The whole run in two sentences, for the page and the README."""
     whole = record["whole"]
     held = [each["outcome"]["held"] for each in record["campaigns"].values()]
+    again = [name for name, each in record["campaigns"].items() if each["commit"] != whole["commit"]]
+    alone = f" ({len(again)} of them run again since, alone)" if again else ""
     return (
         f"`make test-faults` on {whole['at']}, commit {whole['commit']}: {whole['seconds'] / 60:.0f} minutes on {whole['cores']} cores, "
-        f"{whole['cpu'] / 60:.0f} minutes of CPU time. {sum(held)} of {len(held)} campaigns held."
+        f"{whole['cpu'] / 60:.0f} minutes of CPU time. {sum(held)} of {len(held)} campaigns held{alone}."
     )
 
 
