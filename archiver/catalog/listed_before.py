@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 
 from archiver.catalog.tables import Json, recordings
 
@@ -21,7 +20,7 @@ _c = recordings.c
 _NEEDED = sa.select(_c.recording_id, _c.id, _c.fingerprint, _c.content, _c.status, _c.gone_looks, _c.room_id, _c.room_name)
 # The ids as one parameter: a page of 250 as 250 parameters takes longer to put together than to look up.
 _IN_JSON: sa.Select[tuple[str]] = sa.select(sa.column("value")).select_from(sa.func.json_each(sa.bindparam("ids", type_=Json)))
-_IN_ARRAY = sa.func.any(sa.bindparam("ids", type_=postgresql.ARRAY(sa.Text)))
+_IN_ARRAY = sa.func.any(sa.bindparam("ids", type_=sa.ARRAY(sa.Text)))
 _KNOWN = {
     "sqlite": _NEEDED.where(_c.source == sa.bindparam("of_source"), _c.recording_id.in_(_IN_JSON)),
     "postgresql": _NEEDED.where(_c.source == sa.bindparam("of_source"), _c.recording_id == _IN_ARRAY),
@@ -29,7 +28,7 @@ _KNOWN = {
 _PAIRS_JSON: sa.Select[tuple[str]] = sa.select(sa.column("value")).select_from(
     sa.func.json_each(sa.bindparam("pairs", type_=Json)).alias("listed")
 )
-_PAIRS_ARRAY = sa.func.any(sa.bindparam("pairs", type_=postgresql.ARRAY(sa.Text)))
+_PAIRS_ARRAY = sa.func.any(sa.bindparam("pairs", type_=sa.ARRAY(sa.Text)))
 _PAIR = _c.recording_id + sa.literal_column("' '") + _c.fingerprint
 _ALIVE = sa.select(sa.func.count()).where(
     _c.source == sa.bindparam("of_source"), _c.gone_looks == 0, _c.status != sa.literal_column("'deleted'")

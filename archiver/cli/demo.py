@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 
 from archiver.app import open_app
 from archiver.catalog import reports
@@ -152,8 +151,7 @@ def free_port(wanted: int) -> int:
 
 async def show(settings: Settings, stop: Stop, folder: Path, *, once: bool) -> int:
     """The main job with progress, its summary, then the daemon with its dashboard."""
-    console = Console(stderr=True)
-    console.print("Three simulated sources on loopback, a SQLite catalog, a local archive. Archiving …", highlight=False)
+    click.echo("Three simulated sources on loopback, a SQLite catalog, a local archive. Archiving …", err=True)
     async with open_app(settings, command="demo") as app:
         await run_sync(app, stop)
         worst = await states(app)

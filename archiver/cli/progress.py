@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING, Self
 
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+import click
 
 from archiver.cli.tables import rounded_size
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.progress import Progress, TaskID
 
     from archiver.domain.windows import Window
     from archiver.domain.work import Outcome
@@ -23,25 +24,27 @@ EVERY = 5.0  # seconds between plain lines
 class RunProgress:
     """Recordings, bytes, rate and what is left, as far as it is known; fed by passes and outcomes."""
 
-    def __init__(self, console: Console, tally: Tally, *, days: int = 0) -> None:
-        self._console = console
+    def __init__(self, tally: Tally, *, days: int = 0) -> None:
         self._tally = tally
         self._days = days
         self._days_done = 0
         self._began = self._told = time.monotonic()
         self._ended = 0
         self._bar: Progress | None = None
-        self._task = TaskID(0)
+        self._task: TaskID
 
     def __enter__(self) -> Self:
-        if self._console.is_terminal:
+        if sys.stderr.isatty():
+            from rich.console import Console  # noqa: PLC0415 -- a twentieth of a start, for a bar that nobody may see
+            from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
             columns = (
                 SpinnerColumn(),
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=None),
                 TextColumn("{task.fields[line]}"),
             )
-            self._bar = Progress(*columns, TimeElapsedColumn(), console=self._console, transient=True)
+            self._bar = Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True)
             self._task = self._bar.add_task("archiving", total=None, line="")
             self._bar.start()
         return self
@@ -99,4 +102,4 @@ class RunProgress:
             self._bar.update(self._task, total=1.0 if share is not None else None, completed=min(share or 0, 1), line=self.line())
         elif time.monotonic() - self._told >= EVERY:
             self._told = time.monotonic()
-            self._console.print(self.line(), highlight=False, markup=False)
+            click.echo(self.line(), err=True)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 
 from archiver.app import App, SystemClock, open_app
 from archiver.cli import exits, summary
@@ -96,11 +95,11 @@ def sync(invocation: Invocation, sources: tuple[str, ...], as_json: bool) -> Non
     click.get_current_context().exit(run_command(main))
 
 
-async def run_sync(app: App, stop: Stop, *, as_json: bool = False, console: Console | None = None) -> int:
+async def run_sync(app: App, stop: Stop, *, as_json: bool = False) -> int:
     """One cycle over an opened App, with progress on stderr and the result on stdout; returns the exit code."""
     tally = app.tally()
     async with reporting(app, schema="archiver.sync/1", as_json=as_json, tally=tally) as report:
-        with RunProgress(console or Console(stderr=True), tally) as progress:
+        with RunProgress(tally) as progress:
             await cycle.sync(
                 discoveries=app.discoveries(),
                 pump=app.pump(done=progress.outcome),
@@ -181,7 +180,7 @@ async def run_backfill(app: App, plans: Sequence[Plan], stop: Stop, budget: Budg
     tally = app.tally()
     enough = asyncio.Event()
     async with reporting(app, schema="archiver.backfill/1", as_json=as_json, tally=tally) as report:
-        with RunProgress(Console(stderr=True), tally, days=sum(len(item.days) for item in plans)) as progress:
+        with RunProgress(tally, days=sum(len(item.days) for item in plans)) as progress:
 
             def done(outcome: Outcome) -> None:
                 progress.outcome(outcome)

@@ -8,9 +8,6 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -61,6 +58,10 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, rig
         for row in ([*headers], *cells):
             say("\t".join(row))
         return
+    from rich.console import Console  # noqa: PLC0415 -- a twentieth of a start, of those that end in a pipe or a log
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for header in headers:
         table.add_column(header, justify="right" if header in right else "left", no_wrap=True)

@@ -1,4 +1,4 @@
-"""The control plane: boto3 in threads of its own, for everything that is rare, and for the credentials of everything.
+"""The control plane: boto3 in threads of its own, for everything that is rare, and for credentials beyond the environment's.
 
 boto3 is imported and its client made in one of those threads, when first needed: together they are a quarter of a start.
 """
@@ -6,6 +6,7 @@ boto3 is imported and its client made in one of those threads, when first needed
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,7 +16,7 @@ from archiver.storage import s3_errors
 from archiver.storage.sigv4 import Credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
@@ -65,15 +66,20 @@ class Control:
         return await self._in_thread("S3 endpoint", lambda: self._client().meta.endpoint_url)
 
     async def credentials(self) -> Credentials:
-        """The credentials to sign with now; asks boto3's chain at most twice a minute."""
-        if self._credentials is not None and asyncio.get_running_loop().time() < self._credentials_until:
-            return self._credentials
+        """The credentials to sign with now; looks for them at most twice a minute."""
+        if (kept := self._kept()) is not None:
+            return kept
         async with self._asking:
-            time = asyncio.get_running_loop().time()
-            if self._credentials is None or time >= self._credentials_until:
-                self._credentials = await self._in_thread("S3 credentials", self._frozen)
-                self._credentials_until = time + _KEEP_CREDENTIALS
-            return self._credentials
+            if (kept := self._kept()) is not None:
+                return kept
+            found = of_environment(os.environ)
+            if found is None:
+                found = await self._in_thread("S3 credentials", self._frozen)
+            self._credentials, self._credentials_until = found, asyncio.get_running_loop().time() + _KEEP_CREDENTIALS
+            return found
+
+    def _kept(self) -> Credentials | None:
+        return self._credentials if asyncio.get_running_loop().time() < self._credentials_until else None
 
     def forget_credentials(self) -> None:
         """Makes the next request ask for credentials again: the endpoint says these have expired."""
@@ -120,6 +126,18 @@ class Control:
 
             self._session = boto3.session.Session()
         return self._session
+
+
+def of_environment(environ: Mapping[str, str]) -> Credentials | None:
+    """The credentials in the environment, where boto3's chain looks first; None leaves it to boto3, which takes long to load.
+
+    Which variables, and which of two tokens wins: botocore's EnvProvider. What expires or is not whole is boto3's to judge.
+    """
+    key, secret = environ.get("AWS_ACCESS_KEY_ID", ""), environ.get("AWS_SECRET_ACCESS_KEY", "")
+    if not key or not secret or environ.get("AWS_CREDENTIAL_EXPIRATION"):
+        return None
+    token = environ.get("AWS_SECURITY_TOKEN") or environ.get("AWS_SESSION_TOKEN") or ""
+    return Credentials(access_key=key, secret_key=secret, token=token)
 
 
 def _client(session: boto3.session.Session, settings: S3Settings) -> S3Client:

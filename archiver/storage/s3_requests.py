@@ -5,11 +5,13 @@ What to send is decided in `s3.py` and tried out by `canaries.py`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from archiver.domain.errors import ChecksumRefused, ObjectMissing, StorageRefused, StorageUnavailable
 from archiver.domain.ports import OpenUpload, Part, StoredObject
-from archiver.storage import s3_headers
+from archiver.storage import s3_headers, s3_lists
 from archiver.storage.checksums import CRC64NVME, NONE, SHA256, header
 from archiver.storage.keys import check_key
 from archiver.storage.s3_errors import S3Missing, S3Refused
@@ -17,7 +19,7 @@ from archiver.storage.s3_wire import Request
 from archiver.storage.sigv4 import UNSIGNED
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from datetime import datetime
 
     from archiver.domain.ports import NewObject
@@ -26,7 +28,42 @@ if TYPE_CHECKING:
     from archiver.storage.settings import S3Settings
 
 Body = bytes | bytearray | memoryview
+T = TypeVar("T")
+_LIST_ATTEMPTS = 3
+_LIST_PAUSE = 0.2  # seconds before a page is asked for again, four times as long each time
 _IN_PARTS = {CRC64NVME: "ChecksumCRC64NVME", SHA256: "ChecksumSHA256"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _List:
+    """One of S3's lists. `markers` says which element of a page is which parameter of the next request."""
+
+    operation: str
+    query: Mapping[str, str]
+    item: str
+    markers: Mapping[str, str]
+    empty: str = ""  # the code by which some endpoints say that there never was anything
+
+
+_VERSIONS = _List(
+    operation="list_object_versions",
+    query={"versions": "", "encoding-type": "url"},
+    item="Version",
+    markers={"key-marker": "NextKeyMarker", "version-id-marker": "NextVersionIdMarker"},
+)
+_OBJECTS = _List(
+    operation="list_objects_v2",
+    query={"list-type": "2", "encoding-type": "url"},
+    item="Contents",
+    markers={"continuation-token": "NextContinuationToken"},
+)
+_UPLOADS = _List(
+    operation="list_multipart_uploads",
+    query={"uploads": ""},
+    item="Upload",
+    markers={"key-marker": "NextKeyMarker", "upload-id-marker": "NextUploadIdMarker"},
+    empty="NoSuchUpload",
+)
 
 
 class Requests:
@@ -204,48 +241,70 @@ class Requests:
 
     async def versions(self, prefix: str) -> AsyncIterator[tuple[StoredObject, datetime]]:
         """The current versions under a relative prefix in key order, each with when it was written."""
-        async for page in self._pages("list_object_versions", prefix, ("KeyMarker", "VersionIdMarker")):
-            for item in page.get("Versions", ()):
-                if item.get("IsLatest"):
-                    yield self._listed(item), item["LastModified"]
+
+        def read(item: Mapping[str, str]) -> tuple[StoredObject, datetime] | None:
+            return (self._listed(item), s3_lists.instant(item["LastModified"])) if item["IsLatest"] == "true" else None
+
+        async for found in self._entries(_VERSIONS, prefix, read):
+            yield found
 
     async def objects(self, prefix: str) -> AsyncIterator[StoredObject]:
         """The objects under a relative prefix in key order, without versions."""
-        async for page in self._pages("list_objects_v2", prefix, ("ContinuationToken",)):
-            for item in page.get("Contents", ()):
-                yield self._listed(item)
+        async for found in self._entries(_OBJECTS, prefix, self._listed):
+            yield found
 
     async def uploads(self, prefix: str = "") -> AsyncIterator[OpenUpload]:
         """The unfinished multipart uploads under a relative prefix."""
-        async for page in self._pages("list_multipart_uploads", prefix, ("KeyMarker", "UploadIdMarker"), empty="NoSuchUpload"):
-            for item in page.get("Uploads", ()):
-                key = str(item["Key"]).removeprefix(self._prefix)
-                yield OpenUpload(key=key, upload_id=str(item["UploadId"]), begun_at=item["Initiated"])
 
-    async def _pages(
-        self, operation: str, prefix: str, markers: Sequence[str], *, empty: str = ""
-    ) -> AsyncIterator[dict[str, Any]]:
-        """Every page of a list; `empty` is the code by which some endpoints say that there never was anything."""
-        more: dict[str, Any] = {}
-        what = self._what(operation, prefix)
+        def read(item: Mapping[str, str]) -> OpenUpload:
+            key = item["Key"].removeprefix(self._prefix)
+            return OpenUpload(key=key, upload_id=item["UploadId"], begun_at=s3_lists.instant(item["Initiated"]))
+
+        async for found in self._entries(_UPLOADS, prefix, read):
+            yield found
+
+    async def _entries(self, kind: _List, prefix: str, read: Callable[[Mapping[str, str]], T | None]) -> AsyncIterator[T]:
+        """What `read` makes of the entries of every page."""
+        more: dict[str, str] = {}
+        what = self._what(kind.operation, prefix)
         while True:
             try:
-                answer = await self._control.call(operation, what, Prefix=self._prefix + prefix, **more)
+                page = await self._page(what, kind.item, {**kind.query, "prefix": self._prefix + prefix, **more})
             except S3Missing as missing:
-                if missing.code == empty:
+                if missing.code == kind.empty:
                     return
                 raise
-            yield answer
-            if not answer.get("IsTruncated"):
+            for entry in page.items:
+                try:
+                    found = read(entry)
+                except (KeyError, ValueError):
+                    raise StorageUnavailable(f"{what}: the answer has an entry that is none") from None
+                if found is not None:
+                    yield found
+            if not page.truncated:
                 return
-            following = {marker: answer.get(f"Next{marker}") for marker in markers}
-            if not any(following.values()) or following == more:
+            following = {marker: page.about[name] for marker, name in kind.markers.items() if page.about.get(name)}
+            if not following or following == more:
                 raise StorageUnavailable(f"{what}: says there is more, and not where")
-            more = {marker: value for marker, value in following.items() if value}
+            more = following
 
-    def _listed(self, item: Mapping[str, Any]) -> StoredObject:
+    async def _page(self, what: str, item: str, query: Mapping[str, str]) -> s3_lists.Page:
+        """One page of a list, asked for again where no answer came: a long audit must not end for a dropped connection."""
+        request = Request(method="GET", what=what, query=tuple(query.items()), headers=self._owner, most=s3_lists.MOST)
+        for attempt in range(1, _LIST_ATTEMPTS + 1):
+            try:
+                return s3_lists.page((await self._wire.send(request)).body, item)
+            except ValueError as error:
+                raise StorageUnavailable(f"{what}: the answer is {error}") from None
+            except StorageUnavailable:
+                if attempt == _LIST_ATTEMPTS:
+                    raise
+                await asyncio.sleep(_LIST_PAUSE * 4 ** (attempt - 1))
+        raise AssertionError("unreachable")
+
+    def _listed(self, item: Mapping[str, str]) -> StoredObject:
         return StoredObject(
-            key=str(item["Key"]).removeprefix(self._prefix),
+            key=item["Key"].removeprefix(self._prefix),
             version_id=s3_headers.version(item.get("VersionId")),
             size=int(item["Size"]),
         )

@@ -28,13 +28,15 @@ if TYPE_CHECKING:
     from archiver.storage.settings import S3Settings
 
 _FLOOR = 32 * 1024  # bytes a second below which a request is given up
-_MAX_ANSWER = 64 * 1024  # bytes read of an answer that is not an object
 _NO_BODY = memoryview(b"")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request as it goes out. `what` names it in errors; `headers` have lower-case names and are all signed."""
+    """One request as it goes out. `what` names it in errors; `headers` have lower-case names and are all signed.
+
+    `most` is how many bytes of an answer are read.
+    """
 
     method: str
     what: str
@@ -43,6 +45,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | bytearray | memoryview = _NO_BODY
     payload: str = EMPTY
+    most: int = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +84,7 @@ class Wire:
             headers["content-length"] = str(len(body))
         seconds = s3_lines.STALL + len(body) / _FLOOR
         try:
-            answer = await lines.ask(request.method, target, headers, body, seconds=seconds, most=_MAX_ANSWER)
+            answer = await lines.ask(request.method, target, headers, body, seconds=seconds, most=request.most)
         except LOST as lost:
             raise _unavailable(request.what, lost) from lost
         self._check(request.method, answer, request.what)

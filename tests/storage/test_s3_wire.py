@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import hashlib
+import itertools
 import os
 import tracemalloc
 from dataclasses import replace
@@ -10,15 +11,17 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import pytest
+from botocore.credentials import EnvProvider
+from botocore.exceptions import PartialCredentialsError
 
 from archiver.domain.errors import ChecksumRefused, ConfigurationError, ObjectMissing, StorageRefused, StorageUnavailable
 from archiver.domain.ports import Lock, NewObject, Part
 from archiver.storage.canaries import Dialect
 from archiver.storage.s3 import S3
-from archiver.storage.s3_control import Control
+from archiver.storage.s3_control import Control, of_environment
 from archiver.storage.s3_wire import Wire
 from archiver.storage.settings import S3Settings
-from archiver.storage.sigv4 import encode_path
+from archiver.storage.sigv4 import Credentials, encode_path
 from tests.storage.conftest import MIB, now, token, until
 from tests.storage.endpoint import Endpoint, answer, endpoint, error
 
@@ -343,17 +346,126 @@ def test_settings_that_cannot_work_or_would_leak_are_refused(wrong, said):
     assert S3Settings(bucket="bucket", endpoint_url="http://localhost:9000").virtual is False
 
 
-async def test_expired_credentials_are_asked_for_again(monkeypatch):
+@pytest.mark.parametrize("place", ["environment", "file"])
+async def test_expired_credentials_are_asked_for_again(monkeypatch, tmp_path, place):
+    def set_credentials(key: str) -> None:
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
+        if place == "file":
+            monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+            monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+            (tmp_path / "credentials").write_text(f"[default]\naws_access_key_id = {key}\naws_secret_access_key = s\n")
+
+    set_credentials("FIRST")
     async with endpoint(lambda _seen: error(400, "ExpiredToken")) as here:
         store = open_s3(here)
         with pytest.raises(StorageRefused, match="ExpiredToken"):
             await _drain(store)
-        asked = []
-        frozen = store._control._frozen
-        store._control._frozen = lambda: asked.append(1) or frozen()
+        set_credentials("SECOND")
+        store._control._session = None  # boto3 itself keeps what a file said
         with pytest.raises(StorageRefused):
             await _drain(store)
-        assert asked == [1]
+        assert [seen.headers["authorization"].partition("Credential=")[2].partition("/")[0] for seen in here.seen] == [
+            "FIRST",
+            "SECOND",
+        ]
+        await store.aclose()
+
+
+def test_credentials_of_the_environment_are_those_that_boto3_would_find():
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN")
+    for values in itertools.product((None, "", "a"), (None, "", "b"), (None, "", "c"), (None, "", "d")):
+        environ = {name: value for name, value in zip(names, values, strict=True) if value is not None}
+        found = of_environment(environ)
+        try:
+            theirs = EnvProvider(environ).load()
+        except PartialCredentialsError:
+            theirs = None
+        if theirs is None:
+            assert found is None, environ
+        else:
+            assert found == Credentials(access_key=theirs.access_key, secret_key=theirs.secret_key, token=theirs.token or "")
+    assert of_environment({**environ, "AWS_CREDENTIAL_EXPIRATION": "2026-01-01T00:00:00Z"}) is None
+
+
+# Lists
+
+
+def listed(kind: str, *entries: str, about: str = "") -> object:
+    document = f"<List{kind}Result xmlns='http://s3.amazonaws.com/doc/2006-03-01/'>{about}{''.join(entries)}</List{kind}Result>"
+    return answer(body=f"<?xml version='1.0'?>\n{document}".encode())
+
+
+async def _objects(store: S3) -> list[str]:
+    return [found.key async for found in store._requests.objects("")]
+
+
+async def test_a_list_goes_on_where_its_page_says_and_keys_come_back_as_they_were_written():
+    entry = "<Contents><Key>p/{}</Key><Size>1</Size></Contents>"
+    encoded = "<EncodingType>url</EncodingType>"
+    pages = [
+        listed(
+            "Bucket",
+            entry.format("a%2Fb+c%0A"),
+            about=f"{encoded}<IsTruncated>true</IsTruncated><NextContinuationToken>t+/=</NextContinuationToken>",
+        ),
+        listed("Bucket", entry.format("z%2Bz"), about=f"{encoded}<IsTruncated>false</IsTruncated>"),
+    ]
+    async with endpoint(lambda _seen: pages[len(here.seen) - 1]) as here:
+        store = open_s3(here)
+        assert await _objects(store) == ["a/b c\n", "z+z"]
+        await store.aclose()
+        asked = {"list-type": "2", "encoding-type": "url", "prefix": "p/"}
+        assert [seen.query for seen in here.seen] == [asked, asked | {"continuation-token": "t+/="}]
+
+
+async def test_keys_are_taken_literally_where_the_endpoint_does_not_encode_them():
+    said = listed("Bucket", "<Contents><Key>p/100%25+1</Key><Size>1</Size></Contents>")
+    async with endpoint(lambda _seen: said) as here:
+        store = open_s3(here)
+        assert await _objects(store) == ["100%25+1"]
+        await store.aclose()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        answer(body=b"<html>Welcome to the hotel's network</html>"),
+        answer(body=b"not even that"),
+        answer(body=b""),
+        answer(body=b"<!DOCTYPE x [<!ENTITY a 'aaaa'>]><ListBucketResult>&a;</ListBucketResult>"),
+        answer(body=b"<ListBucketResult><Contents><Key>p/half"),
+        listed("Bucket", "<Contents><Size>1</Size></Contents>"),
+        listed("Bucket", "<Contents><Key>p/a</Key><Size>many</Size></Contents>"),
+        listed("Bucket", about="<IsTruncated>true</IsTruncated>"),
+    ],
+)
+async def test_what_is_no_list_is_never_an_empty_one(said):
+    """An empty list of erasures, or of objects to audit, is an answer that others rely on."""
+    async with endpoint(lambda _seen: said) as here:
+        store = open_s3(here)
+        with pytest.raises(StorageUnavailable):
+            await _objects(store)
+        await store.aclose()
+
+
+async def test_a_list_that_says_there_is_more_behind_the_same_place_ends():
+    said = listed("Bucket", about="<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>")
+    async with endpoint(lambda _seen: said) as here:
+        store = open_s3(here)
+        with pytest.raises(StorageUnavailable, match="and not where"):
+            await _objects(store)
+        await store.aclose()
+
+
+async def test_a_page_that_got_no_answer_is_asked_for_again_but_not_for_ever():
+    async with endpoint(lambda _seen: error(503, "SlowDown") if len(here.seen) < 3 else listed("Bucket")) as here:
+        store = open_s3(here)
+        assert await _objects(store) == []
+        here.seen.clear()
+        here.script = lambda _seen: error(503, "SlowDown")
+        with pytest.raises(StorageUnavailable, match="SlowDown"):
+            await _objects(store)
+        assert len(here.seen) == 3
         await store.aclose()
 
 
