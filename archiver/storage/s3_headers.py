@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base64 import b64decode
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from archiver.domain.ports import StoredObject
 from archiver.storage.checksums import CRC64NVME, MD5
@@ -38,25 +38,11 @@ def creation_headers(new: NewObject, settings: S3Settings) -> dict[str, str]:
     return headers
 
 
-def creation_arguments(new: NewObject, settings: S3Settings, *, algorithm: str) -> dict[str, Any]:
-    """The same for boto3's create_multipart_upload; a lock given here is there when the object appears."""
-    for name, value in new.metadata.items():
-        check_metadata(new.key, name, value)
-    arguments: dict[str, Any] = {"ContentType": new.content_type, "Metadata": dict(new.metadata)}
-    if algorithm not in ("", MD5):
-        arguments["ChecksumAlgorithm"] = algorithm
-    if algorithm == CRC64NVME:
-        arguments["ChecksumType"] = "FULL_OBJECT"
-    if settings.storage_class not in ("", "STANDARD"):
-        arguments["StorageClass"] = settings.storage_class
-    if settings.sse:
-        arguments["ServerSideEncryption"] = settings.sse
-    if settings.kms_key_id:
-        arguments["SSEKMSKeyId"] = settings.kms_key_id
-    if new.lock is not None:
-        arguments["ObjectLockMode"] = new.lock.mode.upper()
-        arguments["ObjectLockRetainUntilDate"] = whole_second(new.lock.retain_until)
-    return arguments
+def upload_headers(algorithm: str) -> dict[str, str]:
+    """What the beginning of a multipart upload says besides: how its parts will prove themselves."""
+    if algorithm in ("", MD5):
+        return {}
+    return {"x-amz-checksum-algorithm": algorithm} | ({"x-amz-checksum-type": "FULL_OBJECT"} if algorithm == CRC64NVME else {})
 
 
 def stored_object(key: str, headers: Mapping[str, str], *, size: int | None = None) -> StoredObject:

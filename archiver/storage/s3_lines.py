@@ -58,8 +58,9 @@ class Lines:
         *,
         seconds: float,
         most: int,
+        patience: float = 0.0,
     ) -> Answer:
-        """The answer to one request, read up to `most` bytes, within `seconds`.
+        """The answer to one request, read up to `most` bytes, within `seconds`; `patience` of them are for the answer alone.
 
         Only HEAD and GET are sent a second time, where a kept connection turns out to be closed. Raises one of LOST.
         """
@@ -73,7 +74,7 @@ class Lines:
                     if line is None:
                         line = await self._connect(loop)
                     self._busy.add(line)
-                    answer = await _exchange(line, head, body, limit, skip=method == "HEAD", most=most)
+                    answer = await _exchange(line, head, body, limit, skip=method == "HEAD", most=most, patience=patience)
             except BaseException as lost:
                 if line is not None:
                     self._busy.discard(line)
@@ -131,7 +132,7 @@ def _head(method: str, target: str, headers: Mapping[str, str]) -> bytes:
 
 
 async def _exchange(
-    line: ResponseHandler, head: bytes, body: memoryview, limit: asyncio.Timeout, *, skip: bool, most: int
+    line: ResponseHandler, head: bytes, body: memoryview, limit: asyncio.Timeout, *, skip: bool, most: int, patience: float
 ) -> Answer:
     """Sends a request and reads its answer."""
     line.set_response_params(skip_payload=skip, read_until_eof=True, auto_decompress=False, read_bufsize=most)
@@ -140,7 +141,7 @@ async def _exchange(
         raise aiohttp.ServerDisconnectedError
     transport.writelines((head, body[:SLICE]) if body else (head,))
     if len(body) > SLICE:
-        await _rest(line, body, limit)
+        await _rest(line, body, limit, patience)
     message, payload = await line.read()
     while 100 <= message.code < 200:
         message, payload = await line.read()
@@ -150,7 +151,7 @@ async def _exchange(
     return Answer(message.code, message.headers, answer)
 
 
-async def _rest(line: ResponseHandler, body: memoryview, limit: asyncio.Timeout) -> None:
+async def _rest(line: ResponseHandler, body: memoryview, limit: asyncio.Timeout, patience: float) -> None:
     """What follows the first slice; each has to leave before the next is handed on."""
     loop = asyncio.get_running_loop()
     end = limit.when()
@@ -163,4 +164,4 @@ async def _rest(line: ResponseHandler, body: memoryview, limit: asyncio.Timeout)
             break  # the answer, or the reason why there is none, is waiting to be read
         transport.write(body[start : start + SLICE])
     if end is not None:
-        limit.reschedule(min(end, loop.time() + STALL))
+        limit.reschedule(min(end, loop.time() + STALL + patience))

@@ -6,12 +6,13 @@ What to send is decided in `s3.py` and tried out by `canaries.py`.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from archiver.domain.errors import ChecksumRefused, ObjectMissing, StorageRefused, StorageUnavailable
 from archiver.domain.ports import OpenUpload, Part, StoredObject
-from archiver.storage import s3_headers, s3_lists
+from archiver.storage import s3_headers, s3_xml
 from archiver.storage.checksums import CRC64NVME, NONE, SHA256, header
 from archiver.storage.keys import check_key
 from archiver.storage.s3_errors import S3Missing, S3Refused
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
 
 Body = bytes | bytearray | memoryview
 T = TypeVar("T")
-_LIST_ATTEMPTS = 3
-_LIST_PAUSE = 0.2  # seconds before a page is asked for again, four times as long each time
+_COMPLETION = 900.0  # seconds: S3 may take minutes over thousands of parts, and sends blanks meanwhile
+_ATTEMPTS = 3
+_PAUSE = 0.2  # seconds before the second of them, four times as long before the third
 _IN_PARTS = {CRC64NVME: "ChecksumCRC64NVME", SHA256: "ChecksumSHA256"}
 
 
@@ -96,12 +98,14 @@ class Requests:
         return s3_headers.stored_object(new.key, reply.headers, size=memoryview(body).nbytes)
 
     async def begin(self, new: NewObject, *, algorithm: str) -> str:
-        """A new multipart upload's id."""
-        arguments = s3_headers.creation_arguments(new, self.settings, algorithm=algorithm)
-        answer = await self._call("create_multipart_upload", new.key, **arguments)
-        if not answer.get("UploadId"):
-            raise StorageUnavailable(f"{self._what('multipart upload', new.key)}: the answer names no upload")
-        return str(answer["UploadId"])
+        """A new multipart upload's id. One whose answer was lost is swept up with all that nobody knows of."""
+        what = self._what("create_multipart_upload", new.key)
+        headers = {**s3_headers.creation_headers(new, self.settings), **s3_headers.upload_headers(algorithm), **self._owner}
+        request = Request(method="POST", what=what, key=self.full_key(new.key), query=(("uploads", ""),), headers=headers)
+        upload_id = _texts(await self._insist(request), what).get("UploadId", "")
+        if not upload_id:
+            raise StorageUnavailable(f"{what}: the answer names no upload")
+        return upload_id
 
     async def put_part(self, key: str, upload_id: str, number: int, body: Body, *, algorithm: str, checksum: str) -> Part:
         """One part, sent once. The body is not signed: its checksum is, and SHA-256 would cost thirty times as much."""
@@ -140,28 +144,40 @@ class Requests:
     ) -> StoredObject:
         """Makes the parts an object; `whole` is the CRC64NVME of all of it, "" where it is not known."""
         size = sum(part.size for part in parts)
-        arguments: dict[str, Any] = {"MpuObjectSize": size, "MultipartUpload": {"Parts": [_named(p, algorithm) for p in parts]}}
+        headers = {"content-type": "application/xml", "x-amz-mp-object-size": str(size), **self._owner}
         if whole:
-            arguments |= {"ChecksumCRC64NVME": whole, "ChecksumType": "FULL_OBJECT"}
+            headers |= {**header(CRC64NVME, whole), "x-amz-checksum-type": "FULL_OBJECT"}
         if conditional:
-            arguments["IfNoneMatch"] = "*"
+            headers["if-none-match"] = "*"
         what = self._what("completion", key)
+        body = s3_xml.completion(_named(part, algorithm) for part in parts)
+        request = Request(
+            method="POST",
+            what=what,
+            key=self.full_key(key),
+            query=(("uploadId", upload_id),),
+            headers=headers,
+            body=body,
+            payload=hashlib.sha256(body).hexdigest(),
+            patience=_COMPLETION,
+        )
         try:
-            answer = await self._call("complete_multipart_upload", key, UploadId=upload_id, **arguments)
+            reply = await self._wire.send(request)
         except S3Refused as refused:
             if refused.code == "InvalidRequest":  # S3's word for a size that is not what it has
                 raise ChecksumRefused(str(refused)) from refused
             raise
-        if not answer.get("ETag"):  # botocore hands a 200 without a body on as success (finding F10)
+        answer = _texts(reply, what)
+        if not answer.get("ETag"):
             raise StorageUnavailable(f"{what}: answered 200 without saying what was made")
-        reported = str(answer.get("ChecksumCRC64NVME", ""))
+        reported = answer.get("ChecksumCRC64NVME", "")
         if whole and reported not in ("", whole):
             raise ChecksumRefused(f"{what}: the store computed {CRC64NVME} {reported}, sent was {whole}")
         return StoredObject(
             key=key,
-            version_id=s3_headers.version(answer.get("VersionId")),
+            version_id=s3_headers.version(reply.headers.get("x-amz-version-id")),
             size=size,
-            etag=str(answer["ETag"]),
+            etag=answer["ETag"],
             checksums={CRC64NVME: reported} if reported else {},
         )
 
@@ -243,7 +259,7 @@ class Requests:
         """The current versions under a relative prefix in key order, each with when it was written."""
 
         def read(item: Mapping[str, str]) -> tuple[StoredObject, datetime] | None:
-            return (self._listed(item), s3_lists.instant(item["LastModified"])) if item["IsLatest"] == "true" else None
+            return (self._listed(item), s3_xml.instant(item["LastModified"])) if item["IsLatest"] == "true" else None
 
         async for found in self._entries(_VERSIONS, prefix, read):
             yield found
@@ -258,7 +274,7 @@ class Requests:
 
         def read(item: Mapping[str, str]) -> OpenUpload:
             key = item["Key"].removeprefix(self._prefix)
-            return OpenUpload(key=key, upload_id=item["UploadId"], begun_at=s3_lists.instant(item["Initiated"]))
+            return OpenUpload(key=key, upload_id=item["UploadId"], begun_at=s3_xml.instant(item["Initiated"]))
 
         async for found in self._entries(_UPLOADS, prefix, read):
             yield found
@@ -288,19 +304,22 @@ class Requests:
                 raise StorageUnavailable(f"{what}: says there is more, and not where")
             more = following
 
-    async def _page(self, what: str, item: str, query: Mapping[str, str]) -> s3_lists.Page:
-        """One page of a list, asked for again where no answer came: a long audit must not end for a dropped connection."""
-        request = Request(method="GET", what=what, query=tuple(query.items()), headers=self._owner, most=s3_lists.MOST)
-        for attempt in range(1, _LIST_ATTEMPTS + 1):
+    async def _page(self, what: str, item: str, query: Mapping[str, str]) -> s3_xml.Page:
+        """One page of a list."""
+        request = Request(method="GET", what=what, query=tuple(query.items()), headers=self._owner, most=s3_xml.MOST)
+        try:
+            return s3_xml.page((await self._insist(request)).body, item)
+        except ValueError as error:
+            raise StorageUnavailable(f"{what}: the answer is {error}") from None
+
+    async def _insist(self, request: Request) -> Reply:
+        """The answer to what may be asked for twice, once more where none came: an audit must not end for one line that broke."""
+        for attempt in range(1, _ATTEMPTS):
             try:
-                return s3_lists.page((await self._wire.send(request)).body, item)
-            except ValueError as error:
-                raise StorageUnavailable(f"{what}: the answer is {error}") from None
+                return await self._wire.send(request)
             except StorageUnavailable:
-                if attempt == _LIST_ATTEMPTS:
-                    raise
-                await asyncio.sleep(_LIST_PAUSE * 4 ** (attempt - 1))
-        raise AssertionError("unreachable")
+                await asyncio.sleep(_PAUSE * 4 ** (attempt - 1))
+        return await self._wire.send(request)
 
     def _listed(self, item: Mapping[str, str]) -> StoredObject:
         return StoredObject(
@@ -330,6 +349,14 @@ def _part(item: Mapping[str, Any], algorithm: str) -> Part:
     return Part(number=int(item["PartNumber"]), size=int(item["Size"]), etag=str(item["ETag"]), checksum=checksum)
 
 
-def _named(part: Part, algorithm: str) -> dict[str, Any]:
+def _named(part: Part, algorithm: str) -> dict[str, str]:
     name = _IN_PARTS.get(algorithm)
-    return {"PartNumber": part.number, "ETag": part.etag} | ({name: part.checksum} if name and part.checksum else {})
+    checksum = {name: part.checksum} if name and part.checksum else {}
+    return {"ETag": part.etag, **checksum, "PartNumber": str(part.number)}
+
+
+def _texts(reply: Reply, what: str) -> dict[str, str]:
+    try:
+        return s3_xml.texts(reply.body)
+    except ValueError as error:
+        raise StorageUnavailable(f"{what}: the answer is {error}") from None

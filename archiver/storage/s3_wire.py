@@ -35,7 +35,8 @@ _NO_BODY = memoryview(b"")
 class Request:
     """One request as it goes out. `what` names it in errors; `headers` have lower-case names and are all signed.
 
-    `most` is how many bytes of an answer are read.
+    `most` is how many bytes of an answer are read, `patience` how many seconds more than usual it may
+    take.
     """
 
     method: str
@@ -46,6 +47,7 @@ class Request:
     body: bytes | bytearray | memoryview = _NO_BODY
     payload: str = EMPTY
     most: int = 64 * 1024
+    patience: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,11 +82,13 @@ class Wire:
         lines = self._lines or await self._connect()
         target, headers = await self._signed(request)
         body = memoryview(request.body).cast("B")
-        if request.method == "PUT":
+        if request.method in ("PUT", "POST"):
             headers["content-length"] = str(len(body))
-        seconds = s3_lines.STALL + len(body) / _FLOOR
+        seconds = s3_lines.STALL + request.patience + len(body) / _FLOOR
         try:
-            answer = await lines.ask(request.method, target, headers, body, seconds=seconds, most=request.most)
+            answer = await lines.ask(
+                request.method, target, headers, body, seconds=seconds, most=request.most, patience=request.patience
+            )
         except LOST as lost:
             raise _unavailable(request.what, lost) from lost
         self._check(request.method, answer, request.what)

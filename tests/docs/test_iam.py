@@ -15,10 +15,8 @@ from tests.docs.pages import ROOT
 ARCHIVE = json.loads((ROOT / "config" / "iam" / "archive.json").read_text())
 VERIFY = json.loads((ROOT / "config" / "iam" / "verify.json").read_text())
 DELETE = json.loads((ROOT / "config" / "iam" / "delete.json").read_text())
-# boto3's operations and the actions that AWS asks for (Service Authorization Reference, Amazon S3)
+# boto3's operations and S3's lists, and the actions that AWS asks for (Service Authorization Reference, Amazon S3)
 ACTIONS = {
-    "create_multipart_upload": {"s3:PutObject"},
-    "complete_multipart_upload": {"s3:PutObject"},
     "abort_multipart_upload": {"s3:AbortMultipartUpload"},
     "list_parts": {"s3:ListMultipartUploadParts"},
     "list_multipart_uploads": {"s3:ListBucketMultipartUploads"},
@@ -31,7 +29,7 @@ ACTIONS = {
     "put_object_legal_hold": {"s3:PutObjectLegalHold"},
 }
 OPTIONAL = {"list_object_versions"}  # sweeps canaries that stayed behind; where it is refused, the probe goes on without
-BY_WIRE = {"s3:PutObject", "s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket"}  # puts, parts, reads, heads, the first look
+BY_WIRE = {"s3:PutObject", "s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket"}  # puts, uploads and parts, reads, heads, the first look
 
 
 def actions(policy, effect="Allow"):
@@ -50,17 +48,19 @@ def places(policy, action, effect="Allow"):
 
 
 def operations():
-    """Every operation that the code asks boto3 for."""
+    """Every operation that the code asks boto3 for, and every list."""
     found = set()
     for path in (ROOT / "archiver" / "storage").glob("s3*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             named = (
                 isinstance(node, ast.Call)
                 and isinstance(node.func, ast.Attribute)
-                and node.func.attr in {"call", "_call", "_pages"}
+                and node.func.attr in {"call", "_call"}
             )
             if named and node.args and isinstance(node.args[0], ast.Constant):
                 found.add(node.args[0].value)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "_List":
+                found |= {each.value.value for each in node.keywords if each.arg == "operation"}
     return found
 
 

@@ -9,6 +9,7 @@ import tracemalloc
 from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
+from xml.etree import ElementTree as ET
 
 import pytest
 from botocore.credentials import EnvProvider
@@ -16,6 +17,7 @@ from botocore.exceptions import PartialCredentialsError
 
 from archiver.domain.errors import ChecksumRefused, ConfigurationError, ObjectMissing, StorageRefused, StorageUnavailable
 from archiver.domain.ports import Lock, NewObject, Part
+from archiver.storage import checksums
 from archiver.storage.canaries import Dialect
 from archiver.storage.s3 import S3
 from archiver.storage.s3_control import Control, of_environment
@@ -98,13 +100,92 @@ async def test_a_success_is_believed_only_where_it_is_s3s_own(said, expected):
         assert len(here.seen) == 1
 
 
-async def test_a_completion_answered_with_nothing_is_no_success():
-    """botocore returns it as one, with ETag None (finding F10)."""
-    async with endpoint(lambda _seen: answer()) as here:
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (answer(), "not XML"),
+        (answer(body=b"<CompleteMultipartUploadResult/>"), "without saying"),
+        (answer(body=b"   \n<?xml version='1.0'?><Error><Code>InternalError</Code></Error>"), "InternalError"),
+    ],
+)
+async def test_a_completion_answered_with_nothing_is_no_success(said, expected):
+    """botocore returns the first as one, with ETag None (finding F10); the last begins with what kept the connection alive."""
+    async with endpoint(lambda _seen: said) as here:
         store = open_s3(here)
-        with pytest.raises(StorageUnavailable, match="without saying"):
+        with pytest.raises(StorageUnavailable, match=expected):
             await store.complete(NEW, "u", [Part(number=1, size=1, etag="e")])
         await store.aclose()
+
+
+async def test_an_upload_is_begun_and_completed_as_boto3_does_it():
+    """Not only what is said, also where: a header under another name would be no condition and no checksum at all."""
+    lock = Lock(mode="compliance", retain_until=datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC))
+    new = replace(NEW, metadata={"archiver-token": "t", "note": "a b"}, lock=lock)
+    parts = [Part(number=n, size=5, etag=f'"{n}<&"', checksum="AAAAAAAAAAA=") for n in (1, 2)]
+    whole = checksums.whole(parts)
+    said = {
+        "POST uploads": answer(body=b"<InitiateMultipartUploadResult><UploadId>u/1</UploadId></InitiateMultipartUploadResult>"),
+        "POST uploadId": answer(body=b"<CompleteMultipartUploadResult><ETag>e</ETag></CompleteMultipartUploadResult>"),
+    }
+
+    def script(seen):
+        return said[f"{seen.method} {'uploads' if 'uploads' in seen.query else 'uploadId'}"]
+
+    async with endpoint(script) as here:
+        store = open_s3(here, kms_key_id="k", sse="aws:kms", storage_class="STANDARD_IA", expected_bucket_owner="1" * 12)
+        store._dialect = replace(store._dialect, part_checksum="CRC64NVME", if_none_match=True)
+        upload_id = await store.begin(new)
+        await store.complete(new, upload_id, parts)
+        named = {"Key": f"p/{new.key}"}
+        await store._control.call(
+            "create_multipart_upload",
+            "x",
+            **named,
+            ContentType=new.content_type,
+            Metadata=dict(new.metadata),
+            ChecksumAlgorithm="CRC64NVME",
+            ChecksumType="FULL_OBJECT",
+            StorageClass="STANDARD_IA",
+            ServerSideEncryption="aws:kms",
+            SSEKMSKeyId="k",
+            ObjectLockMode="COMPLIANCE",
+            ObjectLockRetainUntilDate=lock.retain_until,
+        )
+        listed_parts = [{"PartNumber": part.number, "ETag": part.etag, "ChecksumCRC64NVME": part.checksum} for part in parts]
+        await store._control.call(
+            "complete_multipart_upload",
+            "x",
+            **named,
+            UploadId=upload_id,
+            MpuObjectSize=10,
+            MultipartUpload={"Parts": listed_parts},
+            ChecksumCRC64NVME=whole,
+            ChecksumType="FULL_OBJECT",
+            IfNoneMatch="*",
+        )
+        await store.aclose()
+        ours, theirs = here.seen[:2], here.seen[2:]
+    for mine, botos in zip(ours, theirs, strict=True):
+        assert (mine.method, mine.path, mine.query) == (botos.method, botos.path, botos.query)
+        assert _telling(mine.headers) == _telling(botos.headers)
+        assert _elements(mine.body) == _elements(botos.body)
+
+
+def _telling(headers: dict[str, str]) -> dict[str, str]:
+    """What an object is made by: neither who asks nor how it is signed."""
+    told = {name: value for name, value in headers.items() if name.startswith("x-amz-") or name == "if-none-match"}
+    lock = told.get("x-amz-object-lock-retain-until-date")
+    if lock:
+        told["x-amz-object-lock-retain-until-date"] = datetime.fromisoformat(lock).isoformat()
+    return {name: value for name, value in told.items() if name not in ("x-amz-date", "x-amz-content-sha256")}
+
+
+def _elements(body: bytes) -> object:
+    def tree(element: ET.Element) -> object:
+        text = element.text if len(element) == 0 else None
+        return element.tag, text, sorted(map(tree, element), key=str)
+
+    return tree(ET.fromstring(body)) if body else None
 
 
 @pytest.mark.parametrize("said", [answer(headers={"content-length": "100"}, body=b"short"), None])
