@@ -102,7 +102,8 @@ def cpu_of(pid: int) -> float:
 def serving(module: str, *words: str) -> Iterator[dict[str, Any]]:
     """Runs one of our servers while the block runs and yields the JSON line it begins with, and its `pid`."""
     command = [sys.executable, "-m", module, *words]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, text=True) as child:
+    environment = os.environ | {"OPENSSL_CONF": str(ROOT / "benchmarks" / "openssl.cnf")}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, text=True, env=environment) as child:
         assert child.stdin is not None
         assert child.stdout is not None
         try:
