@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 
+_LEAST = 64 * 1024  # bytes of the smallest buffer
+_SHARE = 64  # of a small one in the whole budget
+
+
 class ByteBudget:
     """Bytes that buffers may hold together; who asks first is served first, so that large parts do not starve."""
 
@@ -18,7 +22,7 @@ class ByteBudget:
         self.total = total
         self._free = total
         self._lent = 0
-        self._kept: list[bytearray] = []  # all of one size
+        self._kept: list[bytearray] = []  # in the order of their last use
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     @asynccontextmanager
@@ -34,25 +38,30 @@ class ByteBudget:
 
     @asynccontextmanager
     async def buffer(self, size: int) -> AsyncIterator[bytearray]:
-        """Holds `size` bytes and hands them out as a buffer, whose content is whatever it was last used for.
+        """Holds a buffer of at least `size` bytes, whose content is whatever it was last used for.
 
-        Buffers of one size are used again: asking the system for 16 MiB and touching every page of them costs more than copying
-        16 MiB does, and what is given back in pieces leaves holes. One whose block fails is not used again: a write that was
-        given up may still read from it.
+        Buffers are used again: asking the system for 16 MiB and touching every page of them costs more than copying 16 MiB does,
+        and what is given back in pieces leaves holes. One whose block fails is not used again: a write that was given up may
+        still read from it.
         """
+        size = self._rounded(size)
         async with self.hold(size):
             own = self._ready(size)
             yield own
-            if not self._kept or len(self._kept[0]) == size:
-                self._kept.append(own)
-            elif len(self._kept[0]) < size:  # small ones have all sizes, and cost little
-                self._kept = [own]
+            self._kept.append(own)
+
+    def _rounded(self, size: int) -> int:
+        """A power of two for what is small beside the budget, else just as many: few sizes, so that buffers find their like."""
+        power = max(_LEAST, 1 << max(0, size - 1).bit_length())
+        return power if power * _SHARE <= self.total else size
 
     def _ready(self, size: int) -> bytearray:
-        if self._kept and len(self._kept[-1]) == size:
-            return self._kept.pop()
-        while self._kept and len(self._kept) * len(self._kept[0]) > self._free:  # no more than fits beside what is held
-            self._kept.pop()
+        for at in range(len(self._kept) - 1, -1, -1):  # the one used last is still in the processor's caches
+            if len(self._kept[at]) == size:
+                return self._kept.pop(at)
+        # No more than fits beside what is held, this one among it; those go first that were not used for longest.
+        while self._kept and sum(map(len, self._kept)) > self._free:
+            del self._kept[0]
         return bytearray(size)
 
     def spare(self, most: int) -> int:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class PartReader:
-    """Cuts a stream into parts that fill the buffers given, the last one shorter; knows at once which one is the last.
+    """Cuts a stream into parts that fill the room given, the last one shorter; knows at once which one is the last.
 
     `digest` covers exactly the bytes handed out so far, so that its state fits the parts and not what came after them.
     """
@@ -22,23 +22,26 @@ class PartReader:
         self.digest = digest
         self.ended = False
 
-    async def part(self, buffer: bytearray) -> memoryview:
-        """The next part, in as much of the buffer as it needs; `ended` is set when nothing follows it."""
-        room = memoryview(buffer)
+    async def part(self, buffer: bytearray, size: int) -> memoryview:
+        """The next part, of at most `size` bytes, in as much of the buffer as it needs.
+
+        `ended` is set when nothing follows it.
+        """
+        room = memoryview(buffer)[:size]
         at = 0
         chunk: bytes | None = self._left
         while chunk is not None:
-            size = len(chunk)
-            if size > len(room) - at:
+            came = len(chunk)
+            if came > len(room) - at:
                 fits = chunk[: len(room) - at]
                 self.digest.update(fits)
                 room[at:] = fits
                 self._left = chunk[len(fits) :]
                 return room
-            if size:
+            if came:
                 self.digest.update(chunk)
-                room[at : at + size] = chunk
-                at += size
+                room[at : at + came] = chunk
+                at += came
             chunk = await anext(self._chunks, None)
         self._left = b""
         self.ended = True

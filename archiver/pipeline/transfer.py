@@ -116,10 +116,10 @@ class Transfer:
         return self._large.as_noted(entry)
 
     async def _from_start(self, entry: Entry, body: Body, reader: PartReader, beside: str) -> Outcome:
-        size = self._storage.part_size
-        announced = body.media.announced
-        async with self._budget.buffer(size if announced is None else min(announced, size)) as buffer:
-            data = await reader.part(buffer)
+        size, announced = self._storage.part_size, body.media.announced
+        first = size if announced is None else min(announced, size)
+        async with self._budget.buffer(first) as buffer:
+            data = await reader.part(buffer, first)
             if len(body.head) < integrity.HEAD_BYTES:
                 body.check_head()
             if reader.ended:
@@ -138,7 +138,7 @@ class Transfer:
         """A large file that is archived already: hashed to its end first, since the name of a second object needs its digest."""
         while not reader.ended:
             async with self._budget.buffer(self._storage.part_size) as buffer:
-                await reader.part(buffer)
+                await reader.part(buffer, self._storage.part_size)
                 del buffer
         body.check_length()
         digest = reader.digest.hexdigest()
@@ -240,7 +240,7 @@ class Transfer:
         """Sends what is left and completes. A length that cannot be believed drops the upload; a cut line leaves it."""
         while not reader.ended:
             async with self._budget.buffer(self._storage.part_size) as buffer:
-                data = await reader.part(buffer)
+                data = await reader.part(buffer, self._storage.part_size)
                 if data:
                     await self._large.send(upload, data)
                 del data, buffer  # before the room is given back: the next turn may be long in coming

@@ -206,6 +206,23 @@ async def test_a_buffer_whose_block_failed_is_not_used_again():
     assert used[1] is used[2]
 
 
+async def test_small_buffers_of_like_size_are_used_again_and_count_whole():
+    budget = ByteBudget(64 * 1024 * 1024)
+    async with budget.buffer(200_000) as first, budget.buffer(1) as least:
+        assert (len(first), len(least)) == (256 * 1024, 64 * 1024)
+        assert budget.spare(budget.total) == budget.total - len(first) - len(least)
+    async with budget.buffer(256 * 1024) as second, budget.buffer(1024 * 1024 + 1) as exact:
+        assert second is first
+        assert len(exact) == 1024 * 1024 + 1
+
+
+async def test_what_is_kept_for_later_and_what_is_held_stay_within_the_budget():
+    budget = ByteBudget(10)
+    for size in (4, 4, 5, 9, 3, 10, 1):
+        async with budget.buffer(size):
+            assert sum(map(len, budget._kept)) + size <= 10
+
+
 @pytest.mark.parametrize("archived", [False, True], ids=["first time", "archived before with other bytes"])
 async def test_large_transfers_that_find_no_room_wait_without_a_connection(archived):
     provider, _store, _budget = await transferred([3500] * 24, total=2000, archived=archived)
