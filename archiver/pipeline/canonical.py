@@ -24,7 +24,8 @@ def canonical(value: Any) -> bytes:
             return _encode(value).encode()
         except UnicodeEncodeError:
             pass
-    return rfc8785.dumps(_carried(value))
+    carried = _carried(value)
+    return _encode(carried).encode() if _plain(carried) else rfc8785.dumps(carried)
 
 
 def _plain(value: Any) -> bool:
@@ -52,6 +53,8 @@ def _carried(value: Any) -> Any:
     if isinstance(value, int):
         return value if abs(value) <= _LARGEST else str(value)
     if isinstance(value, float):
+        if value.is_integer() and abs(value) <= _LARGEST:
+            return int(value)  # RFC 8785 writes 600.0 as 600, and providers give durations so
         return value if math.isfinite(value) and abs(value) <= _LARGEST else str(value)  # a reader may take it for an integer
     if isinstance(value, dict):
         return {_carried(str(name)): _carried(item) for name, item in value.items()}
