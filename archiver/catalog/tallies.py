@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from archiver.catalog import batches
 from archiver.catalog.tables import renditions, tallies
 
 if TYPE_CHECKING:
@@ -27,12 +28,16 @@ COUNTED = sa.select(renditions.c.source, renditions.c.state, sa.func.count().lab
 )
 
 
-def _adding(insert: Any) -> Any:
-    new = insert(tallies)
+def _adding(new: Any) -> Any:
     return new.on_conflict_do_update(index_elements=["source", "state"], set_={"n": T.n + new.excluded.n})
 
 
-_ADD = {"sqlite": _adding(sqlite.insert), "postgresql": _adding(postgresql.insert)}
+_NAMES = ("source", "state", "n")
+_GIVEN = sa.select(batches.recordset(tallies, _NAMES))
+_ADD = {
+    "sqlite": _adding(sqlite.insert(tallies)),
+    "postgresql": _adding(postgresql.insert(tallies).from_select(_NAMES, _GIVEN)),
+}
 
 
 def note(moves: Counter[tuple[str, str]], changes: Sequence[Change]) -> None:
@@ -48,7 +53,8 @@ async def write(conn: AsyncConnection, moves: Counter[tuple[str, str]]) -> None:
     """Writes what a transaction moved, in one order for everybody."""
     rows = [{"source": source, "state": state, "n": n} for (source, state), n in sorted(moves.items()) if n]
     if rows:
-        await conn.execute(_ADD[conn.dialect.name], rows)
+        adding = conn.dialect.name
+        await conn.execute(_ADD[adding], {"rows": batches.as_text(rows)} if adding == "postgresql" else rows)
 
 
 async def recount(conn: AsyncConnection) -> None:
