@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from archiver.catalog import erasures, holds, leases, rebuilt, recordings, sources, uploads, work
-from archiver.catalog.listed_before import Prints
+from archiver.catalog.listed_before import Pages, Prints, all_known
 from archiver.domain.errors import StaleEntry
 from archiver.domain.work import PRIORITY_LIVE, Added, Known, Outcome, PassResult, SourceState
 
@@ -29,7 +29,7 @@ class SqlCatalog:
         self.database = database
         self.worker = worker
         self._turns = itertools.count()
-        self._prints = Prints()
+        self._pages = Pages()
         self._rooms: dict[str, sources.RoomsAsked] = {}
         self._held: dict[int, int] = {}  # the entries whose claim we know of, with its revision: only those are renewed
 
@@ -60,7 +60,9 @@ class SqlCatalog:
         rejected: Sequence[Rejected] = (),
         priority: int = PRIORITY_LIVE,
     ) -> Added:
-        prints = self._prints.of(listed)
+        prints = self._pages.prints(listed)
+        if not rejected and await self._unchanged(source, prints):
+            return Added(new=0, changed=0, ids=prints.ids)
 
         async def unit(tx: Tx) -> Added:
             if rejected:
@@ -68,9 +70,19 @@ class SqlCatalog:
             wanted = await erasures.without_erased(tx.conn, source, listed)
             added = await recordings.add_page(tx, self.worker.name, source, kind, wanted, priority, prints)
             await holds.arrivals(tx, self.worker.name, source, added.ids)
-            return replace(added, ids=frozenset(item.recording_id for item in listed))
+            return replace(added, ids=prints.ids)
 
         return await self.database.write(unit)
+
+    async def _unchanged(self, source: str, prints: Prints) -> bool:
+        """Whether there is nothing to write of a page, in one question; most polls end with it.
+
+        With a hold in force, or a clock in doubt, there may be: that is for a transaction that writes to say.
+        """
+        if not prints.known_of(prints.ids):
+            return False
+        known, held, now = await self.database.ask(lambda conn: all_known(conn, source, prints))
+        return known and not held and self.database.steady(now)
 
     async def finish_pass(self, source: str, kind: str, results: Sequence[PassResult], *, watermark: datetime | None) -> None:
         await self.database.write(lambda tx: sources.finish_pass(tx, self.worker.name, source, kind, results, watermark))

@@ -221,6 +221,8 @@ class Database:
                 if not isinstance(self._engine, Threads):
                     await conn.execution_options(archiver_reads=True)
                 yield conn
+                if not self.sqlite:
+                    await conn.commit()  # not rolled back: at a ROLLBACK psycopg forgets every statement that it has prepared
         except sa.exc.SQLAlchemyError as error:  # nothing wider: an OSError here would be the caller's own
             raise self._failure(error) from None
 
@@ -232,6 +234,11 @@ class Database:
         if task is not None and task.cancelling():
             return asyncio.CancelledError()
         return translated(error, where=self.where)
+
+    def steady(self, now: datetime | None) -> bool:
+        """Whether nobody has seen the clock being set; `now` is what PostgreSQL's own said in a question."""
+        moment = self._clock() if self._by_clock or now is None else now.astimezone(UTC)
+        return self.steps is None or self.steps.see(moment) is None
 
     async def now(self) -> datetime:
         """The instant the catalog goes by."""

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import sqlalchemy as sa
-
-from archiver.catalog import tallies
+from archiver.catalog import batches, tallies
 from archiver.catalog.tables import ledger
 
 if TYPE_CHECKING:
@@ -36,8 +34,6 @@ async def record(tx: Tx, actor: str, changes: Sequence[Change]) -> None:
         return
     rows = [
         {
-            "at": tx.now,
-            "actor": actor,
             "event": change.event,
             "source": change.source,
             "recording_id": change.recording_id,
@@ -49,5 +45,5 @@ async def record(tx: Tx, actor: str, changes: Sequence[Change]) -> None:
         }
         for change in changes
     ]
-    await tx.execute(sa.insert(ledger), rows)
+    await batches.insert(tx.conn, ledger, rows, at=tx.now, actor=actor)
     tallies.note(tx.moves, changes)

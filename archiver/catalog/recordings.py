@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from archiver.catalog.database import Tx
+    from archiver.catalog.listed_before import Prints
 
 
 _PLAIN = (
@@ -73,18 +74,16 @@ def facts(listed: Listed) -> dict[str, Any]:
     return row
 
 
-async def add_page(
-    tx: Tx, actor: str, source: str, kind: str, listed: Sequence[Listed], priority: int, prints: dict[str, str]
-) -> Added:
+async def add_page(tx: Tx, actor: str, source: str, kind: str, listed: Sequence[Listed], priority: int, prints: Prints) -> Added:
     """Stores new and changed recordings of a page; unchanged ones cost one read for all of them and no write.
 
     A row listed twice counts once, the later one. What is listed as deleted while we knew it alive is left alone here: deletion
     wants a second look (`record_gone`).
     """
     page = {item.recording_id: item for item in listed}
-    if len(prints) == len(page) and await all_known(tx, source, prints):
+    if prints.known_of(page) and (await all_known(tx.conn, source, prints))[0]:
         return Added(new=0, changed=0, ids=frozenset(page), lost=0)
-    known = await known_rows(tx, source, page)
+    known = await known_rows(tx.conn, source, page)
     fresh = [item for key, item in page.items() if key not in known]
     changed = []
     for key, row in known.items():
@@ -94,7 +93,7 @@ async def add_page(
         if prints.get(key) == row.fingerprint and not row.gone_looks and row.status == item.status.value:
             continue
         values = facts(item)
-        prints[key] = values["fingerprint"]
+        prints.put(key, values["fingerprint"])
         if values["fingerprint"] != row.fingerprint or row.gone_looks or row.status != item.status.value:
             had_content = bool(row.content) or row.status == ProviderStatus.FAILED.value
             other = had_content and bool(values["content"]) and values["content"] != row.content
@@ -103,18 +102,20 @@ async def add_page(
                 values["room_name"] = item.room_name or row.room_name  # which may come from the room itself
             changed.append(_Changed(pk=row.id, item=item, values=values, before=row, other_content=other))
     if fresh:
-        await _insert(tx, actor, source, kind, fresh, priority)
+        await _insert(tx, actor, source, kind, fresh, priority, prints)
     if changed:
         await _update(tx, actor, source, changed, priority)
     lost = sum(item.status is ProviderStatus.DELETED for item in fresh)
     return Added(new=len(fresh), changed=len(changed), ids=frozenset(page), lost=lost)
 
 
-async def _insert(tx: Tx, actor: str, source: str, kind: str, fresh: Sequence[Listed], priority: int) -> None:
+async def _insert(tx: Tx, actor: str, source: str, kind: str, fresh: Sequence[Listed], priority: int, prints: Prints) -> None:
     seen = {"source": source, "provider": kind, "first_seen_at": tx.now, "changed_at": tx.now, "looked_at": tx.now}
     rows = [{**seen, "recording_id": item.recording_id, **facts(item)} for item in fresh]
     names = await _room_names(tx, source, {item.room_id for item in fresh if item.room_id and not item.room_name})
     for row in rows:
+        if row["status"] != ProviderStatus.DELETED.value:  # which is looked at by itself whenever it is listed
+            prints.put(row["recording_id"], row["fingerprint"])
         row["room_name"] = row["room_name"] or names.get(row["room_id"], "")
     added = (await tx.execute(sa.insert(recordings).returning(recordings.c.id, recordings.c.recording_id), rows)).all()
     keys = {row.recording_id: row.id for row in added}

@@ -6,12 +6,13 @@ Long, because claims, outcomes and their statements have to fit each other to th
 from __future__ import annotations
 
 import dataclasses
-import functools
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from archiver.catalog import batches
+from archiver.catalog.batches import among
 from archiver.catalog.history import Change, record
 from archiver.catalog.steps import Step, take
 from archiver.catalog.tables import recordings, renditions, superseded, tallies
@@ -90,8 +91,8 @@ def entry(row: Any, **changed: Any) -> Entry:
 
 
 # Statements that every recording takes its way through are made once: to put one together takes longer than to run it.
-_IDS = R.id.in_(sa.bindparam("ids", expanding=True))
-_IN_TURN = ENTRY.where(_IDS).order_by(R.priority, R.due_at)
+_IDS = among(R.id, "ids")
+_IN_TURN = ENTRY.where(_IDS).order_by(R.priority, R.due_at, R.id)
 _CLAIM = (
     sa.update(renditions)
     .where(_IDS)
@@ -104,7 +105,7 @@ _CLAIM = (
     )
 )
 # A worker whose heartbeats failed for longer than a lease is still at what it holds, and nobody else took it.
-_NOT_UNDER_WAY = sa.or_(R.worker != sa.bindparam("claimed_by"), R.id.not_in(sa.bindparam("under_way", expanding=True)))
+_NOT_UNDER_WAY = sa.or_(R.worker != sa.bindparam("claimed_by"), ~among(R.id, "under_way"))
 _DUE = (
     sa.select(R.id)
     .where(
@@ -112,7 +113,7 @@ _DUE = (
         R.source == sa.bindparam("of_source"),
         R.priority == sa.bindparam("of_priority"),
         R.due_at <= sa.bindparam("now"),
-        R.id.not_in(sa.bindparam("had", expanding=True)),
+        ~among(R.id, "had"),
     )
     .order_by(R.due_at)
     .limit(sa.bindparam("most"))
@@ -191,19 +192,19 @@ async def _due(tx: Tx, limit: int, sources: Collection[str], turn: int) -> list[
 
 
 async def _first_due(tx: Tx, source: str, priority: int, limit: int, had: Collection[int]) -> list[int]:
-    values = {"of_source": source, "of_priority": priority, "now": tx.now, "had": list(had), "most": limit}
+    values = {"of_source": source, "of_priority": priority, "now": tx.now, "had": had, "most": limit}
     return list((await tx.conn.execute(_DUE, values)).scalars())
 
 
 async def _over(tx: Tx, worker: str, limit: int, sources: Collection[str], under_way: Collection[int]) -> list[int]:
     """Claims whose worker has let the lease run out: dead, or stopped for longer than the lease."""
-    values = {"now": tx.now, "of_sources": list(sources), "most": limit, "claimed_by": worker, "under_way": list(under_way)}
+    values = {"now": tx.now, "of_sources": list(sources), "most": limit, "claimed_by": worker, "under_way": under_way}
     return list((await tx.conn.execute(_OVER, values)).scalars())
 
 
 async def claim_stored(tx: Tx, worker: str, limit: int, sources: Collection[str], under_way: Collection[int] = ()) -> list[Entry]:
     """Stored entries due for verification, put off by a lease so that nobody else takes them meanwhile."""
-    values = {"now": tx.now, "of_sources": list(sources), "most": limit, "claimed_by": worker, "under_way": list(under_way)}
+    values = {"now": tx.now, "of_sources": list(sources), "most": limit, "claimed_by": worker, "under_way": under_way}
     ids = list((await tx.conn.execute(_UNVERIFIED, values)).scalars())
     if not ids:
         return []
@@ -220,7 +221,7 @@ async def save(tx: Tx, worker: str, outcomes: Sequence[Outcome]) -> list[Outcome
     by_entry: dict[int, list[Outcome]] = {}
     for item in outcomes:
         by_entry.setdefault(item.entry.id, []).append(item)
-    rows = {row.id: row for row in (await tx.conn.execute(_HELD, {"ids": list(by_entry)})).all()}
+    rows = {row.id: row for row in (await tx.conn.execute(_HELD, {"ids": by_entry})).all()}
     ready: list[list[Outcome]] = []
     late: list[Outcome] = []
     for pk, chain in by_entry.items():
@@ -288,15 +289,15 @@ def _value(item: Outcome, name: str) -> Any:
 
 
 async def _write(tx: Tx, worker: str, ready: Sequence[Sequence[Outcome]]) -> None:
-    """One executemany for each set of columns that outcomes bring; several outcomes of one entry are one write to its row."""
+    """One statement for each set of columns that outcomes bring; several outcomes of one entry are one write to its row."""
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for chain in ready:
         values = {"state": _after(chain[-1]).value, "revision": chain[-1].entry.revision + 1}
         for item in chain:
             values |= _columns(tx, worker, item)
-        groups.setdefault(tuple(values), []).append({"pk": chain[0].entry.id, **{f"v_{k}": v for k, v in values.items()}})
-    for names, rows in groups.items():
-        await tx.execute(_update(names), rows)
+        groups.setdefault(tuple(values), []).append({"id": chain[0].entry.id, **values})
+    for rows in groups.values():
+        await batches.update(tx.conn, renditions, rows)
     stored = [item for chain in ready for item in chain if item.event is Event.STORED]
     replaced = [item for item in stored if item.entry.key not in ("", _value(item, "key"))]
     if replaced:
@@ -310,12 +311,6 @@ async def _write(tx: Tx, worker: str, ready: Sequence[Sequence[Outcome]]) -> Non
             superseded.c.rendition_pk == sa.bindparam("pk"), superseded.c.key == sa.bindparam("now")
         )
         await tx.execute(again, [{"pk": item.entry.id, "now": _value(item, "key")} for item in back])
-
-
-@functools.cache
-def _update(names: tuple[str, ...]) -> sa.Update:
-    """The statement that sets these columns of one row; there are as many as ways in which attempts end."""
-    return sa.update(renditions).where(R.id == sa.bindparam("pk")).values({name: sa.bindparam(f"v_{name}") for name in names})
 
 
 _TROUBLE = {Event.RETRY_SCHEDULED, Event.FAILED, Event.LOST, Event.UNAVAILABLE, Event.EXTERNAL, Event.DAMAGED}

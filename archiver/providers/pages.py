@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from archiver.providers import bodies
@@ -36,15 +35,14 @@ def unsigned(body: bytes) -> bytes:
 
     By hand, because a regular expression takes six times as long, half again as long as parsing.
     """
-    pieces = body.split(b"?")
-    kept = [pieces[0]]
-    for before, piece in pairwise(pieces):
-        link = before[before.rfind(b'"') + 1 :]
-        end = piece.find(b'"')
-        if link.startswith(_LINKS) and end >= 0 and b"\\" not in link and b"\\" not in piece[:end]:
-            kept.append(piece[end:])
-        else:
-            kept.append(b"?" + piece)
+    before, *rest = body.split(b"?")
+    kept = [before]
+    escapes = b"\\" in body  # hardly ever: a look at the whole body is cheaper than two at every link
+    for piece in rest:
+        start, end = before.rfind(b'"') + 1, piece.find(b'"')
+        plain = not escapes or (b"\\" not in before[start:] and b"\\" not in piece[:end])
+        kept.append(piece[end:] if end >= 0 and plain and before.startswith(_LINKS, start) else b"?" + piece)
+        before = piece
     return b"".join(kept)
 
 

@@ -7,9 +7,10 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from archiver.catalog.tables import ledger, recordings, renditions, superseded
+from archiver.catalog.tables import ledger, quarantine, recordings, renditions, superseded
 from archiver.domain.lifecycle import Event
-from archiver.domain.recording import ProviderStatus, State
+from archiver.domain.recording import ProviderStatus, Rejected, State
+from archiver.domain.stepping import StepWatch
 from archiver.domain.work import PRIORITY_BACKFILL, Outcome
 from tests.catalog.world import KIND, NOON, SOURCE, a_listing, processing, stored
 
@@ -88,6 +89,56 @@ async def test_the_same_page_is_looked_at_again_when_another_poll_listed_somethi
     await world.you.add_page(SOURCE, KIND, (a_listing("r1", **changed),))
     assert (await again(world, page)).changed == 1
     assert (await world.recording("r1")).codec == "opus"
+
+
+async def test_the_same_page_is_looked_at_again_when_one_of_its_rows_is_no_longer_there(world):
+    page = (a_listing("r1"), a_listing("r2"))
+    for _ in range(3):
+        await again(world, page)
+    (pk,) = [row.id for row in await world.rows(sa.select(recordings).where(recordings.c.recording_id == "r2"))]
+    await world.me.database.write(lambda tx: tx.execute(sa.delete(renditions).where(renditions.c.recording_pk == pk)))
+    await world.me.database.write(lambda tx: tx.execute(sa.delete(recordings).where(recordings.c.id == pk)))
+    assert (await again(world, page)).new == 1
+
+
+async def test_the_same_page_is_one_question_and_no_write(world):
+    page = (a_listing("r1"), a_listing("r2"))
+    await again(world, page)
+    seen = statements(world)
+    assert (await again(world, page)).ids == {"r1", "r2"}
+    assert [words.split()[0] for words in seen if not words.startswith("BEGIN")] == ["SELECT"]
+
+
+async def test_the_same_page_is_written_with_when_the_clock_was_set_meanwhile(world):
+    page = (a_listing("r1"), a_listing("r2"))
+    world.me.database.steps = StepWatch("the catalog's clock", lambda: 0.0)
+    await again(world, page)
+    world.clock.advance(hours=1)
+    await again(world, page)
+    assert [row.event for row in await world.rows(sa.select(ledger).where(ledger.c.actor == "clock"))] == ["clock_doubted"]
+
+
+async def test_the_same_page_is_written_with_when_rows_of_it_cannot_be_catalogued(world):
+    page = (a_listing("r1"), a_listing("r2"))
+    await again(world, page)
+    await world.me.add_page(SOURCE, KIND, page, rejected=[Rejected(reason="id is null", raw="{}")])
+    assert await world.count(quarantine) == 1
+
+
+def statements(world):
+    """A list that grows with every statement."""
+    seen = []
+    sa.event.listen(world.me.database._engine.sync_engine, "before_cursor_execute", lambda *args: seen.append(args[2]))
+    return seen
+
+
+async def test_a_question_does_not_cost_the_connection_what_is_prepared_on_it(pg):
+    page = [a_listing(f"r{n}") for n in range(3)]
+    for _ in range(10):
+        await again(pg, page)
+    async with pg.me.database.read() as conn:
+        prepared = (await conn.execute(sa.text("SELECT statement FROM pg_prepared_statements"))).scalars().all()
+    assert any("json_each_text" in words for words in prepared)
 
 
 async def test_the_same_page_of_another_source_is_another_page(world):
