@@ -81,6 +81,10 @@ def _laws(now: datetime) -> dict[str, tuple[str, sa.Select[tuple[str, str, str]]
             "its provider status is not one this program knows",
             sa.select(C.source, C.recording_id, sa.literal("")).where(C.status.not_in([s.value for s in ProviderStatus])),
         ),
+        "I25 ended": (
+            "its recording ended at another instant than is kept with it",
+            _JOINED.where(R.ended_at.is_distinct_from(C.ended_at)),
+        ),
         "I2 watermark": (
             "its watermark lies in the future",
             sa.select(sources.c.source, sa.literal(""), sa.literal("")).where(sources.c.watermark > now),

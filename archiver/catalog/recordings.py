@@ -138,7 +138,7 @@ async def _insert_renditions(
         for name in names:
             rows.append(
                 {"recording_pk": pk, "source": source, "name": name, "state": state.value, "due_at": tx.now, "priority": priority}
-                | {"changed_at": tx.now, "error": _why(item, state)}
+                | {"changed_at": tx.now, "error": _why(item, state), "ended_at": item.ended_at}
             )
             changes.append(
                 Change(
@@ -168,7 +168,7 @@ def _why(item: Listed, state: State) -> str:
 
 async def _update(tx: Tx, actor: str, source: str, changed: Sequence[_Changed], priority: int) -> None:
     r = renditions.c
-    query = sa.select(r.id, r.recording_pk, r.name, r.state).where(r.recording_pk.in_([c.pk for c in changed]))
+    query = sa.select(r.id, r.recording_pk, r.name, r.state, r.ended_at).where(r.recording_pk.in_([c.pk for c in changed]))
     have: dict[int, dict[str, Any]] = {}
     for row in (await tx.conn.execute(query.order_by(r.id).with_for_update())).all():
         have.setdefault(row.recording_pk, {})[row.name] = row
@@ -180,6 +180,11 @@ async def _update(tx: Tx, actor: str, source: str, changed: Sequence[_Changed], 
         .values(**columns, changed_at=tx.now, looked_at=tx.now, gone_looks=0, gone_at=None, manifest=None)
     )
     await tx.execute(statement, [{"pk": c.pk, **{f"v_{k}": v for k, v in c.values.items()}} for c in changed])
+    held = [(c.item.ended_at, row) for c in changed for row in have.get(c.pk, {}).values()]
+    if ends := [{"pk": row.id, "v_ended_at": at} for at, row in held if at != row.ended_at]:
+        await tx.execute(
+            sa.update(renditions).where(r.id == sa.bindparam("pk")).values(ended_at=sa.bindparam("v_ended_at")), ends
+        )
     missing = [(c.pk, c.item, [name for name in c.item.renditions if name not in have.get(c.pk, {})]) for c in changed]
     await _insert_renditions(tx, actor, source, missing, priority)
     steps = [step for c in changed for row in have.get(c.pk, {}).values() if (step := _step(source, c, row)) is not None]

@@ -192,6 +192,7 @@ renditions = sa.Table(
     text_column("error", Diagnostic),
     text_column("error_kind"),
     sa.Column("changed_at", Instant, nullable=False),
+    sa.Column("ended_at", Instant),  # the recording's own, kept here for the index below: see kept.py
     sa.UniqueConstraint("recording_pk", "name"),
 )
 for _state, _columns in {
@@ -201,7 +202,13 @@ for _state, _columns in {
 }.items():
     _where = renditions.c.state == sa.literal_column(f"'{_state}'")
     sa.Index(f"ix_renditions_{_state}", *(renditions.c[name] for name in _columns), sqlite_where=_where, postgresql_where=_where)
-sa.Index("ix_renditions_source_state", renditions.c.source, renditions.c.state)
+# The last three columns make `status` a look at the ends of a few ranges: the oldest that is open, the newest that are archived.
+_standing = ("source", "state", "ended_at", "archived_at", "priority")
+sa.Index("ix_renditions_source_state", *(renditions.c[name] for name in _standing))
+# Few, where what is due may be a million. Its condition names no list: SQLite makes a table of one for every row that is updated,
+# which took as long as all the other indexes together.
+failing = renditions.c.error != sa.literal_column("''")
+sa.Index("ix_renditions_failing", renditions.c.source, renditions.c.state, sqlite_where=failing, postgresql_where=failing)
 _open_upload = renditions.c.upload_id != sa.literal_column("''")
 sa.Index("ix_renditions_uploads", renditions.c.upload_id, sqlite_where=_open_upload, postgresql_where=_open_upload)
 
@@ -285,6 +292,7 @@ passes = sa.Table(
     text_column("problem", Diagnostic),
 )
 sa.Index("ix_passes_window", passes.c.source, passes.c.listing, passes.c.first_day, passes.c.last_day, passes.c.id)
+sa.Index("ix_passes_started", passes.c.source, passes.c.started_at)
 
 slices = sa.Table(
     "slices",

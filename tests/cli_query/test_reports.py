@@ -250,8 +250,8 @@ async def test_status_reads_no_table_from_end_to_end_but_the_small_ones(lite):
         "SCAN sources",
         "SCAN anon_1",
         "SCAN (subquery-2)",
-        "SCAN ledger",
-    }  # the ledger's end, backwards, by its limit
+        "SCAN ledger",  # its end, backwards, by its limit
+    }
     assert {step for step in scanned(plans) if not step.startswith(tuple(allowed))} == set()
     (ledger_query,) = [text for text, steps in plans.items() if "SCAN ledger" in steps]
     assert "ORDER BY ledger.id DESC" in ledger_query

@@ -1,0 +1,24 @@
+"""What is kept twice so that a question need not read a whole table; where it comes from, and how it is made anew.
+
+A rendition keeps the end of its recording, in the index by which `status` finds the oldest that is open and the newest that are
+archived. It is written with the recording; a rebuild, which writes both from what it happens to read first, makes it at its end.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from archiver.catalog.tables import recordings, renditions
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+R, C = renditions.c, recordings.c
+_END = sa.select(C.ended_at).where(C.id == R.recording_pk).scalar_subquery()
+
+
+async def renew(conn: AsyncConnection) -> None:
+    """Makes all of it anew; reads every row, and writes those that are wrong."""
+    await conn.execute(sa.update(renditions).where(R.ended_at.is_distinct_from(_END)).values(ended_at=_END))
