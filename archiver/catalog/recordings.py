@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from archiver.catalog.history import Change, record
 from archiver.catalog.listed_before import all_known, known_rows
+from archiver.catalog.sources import note_rooms
 from archiver.catalog.steps import Step, take
 from archiver.catalog.tables import open_at_provider, quarantine, recordings, renditions, rooms
 from archiver.domain import lifecycle
@@ -22,7 +23,7 @@ from archiver.domain.recording import Listed, ProviderStatus, RecordingRef, Reje
 from archiver.domain.work import Added, Gone, Known
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -105,6 +106,11 @@ async def add_page(
     if fresh:
         await _insert(tx, actor, source, kind, fresh, priority)
     if changed:
+        moved = [c for c in changed if c.item.room_id != c.before.room_id]
+        await note_rooms(tx, source, [c.item.room_id for c in moved])
+        names = await _room_names(tx, source, [c.item for c in moved])
+        for c in moved:
+            c.values["room_name"] = c.item.room_name or names.get(c.item.room_id, "")
         await _update(tx, actor, source, changed, priority)
     lost = sum(item.status is ProviderStatus.DELETED for item in fresh)
     return Added(new=len(fresh), changed=len(changed), ids=frozenset(page), lost=lost)
@@ -113,7 +119,8 @@ async def add_page(
 async def _insert(tx: Tx, actor: str, source: str, kind: str, fresh: Sequence[Listed], priority: int) -> None:
     seen = {"source": source, "provider": kind, "first_seen_at": tx.now, "changed_at": tx.now, "looked_at": tx.now}
     rows = [{**seen, "recording_id": item.recording_id, **facts(item)} for item in fresh]
-    names = await _room_names(tx, source, {item.room_id for item in fresh if item.room_id and not item.room_name})
+    await note_rooms(tx, source, [item.room_id for item in fresh])
+    names = await _room_names(tx, source, fresh)
     for row in rows:
         row["room_name"] = row["room_name"] or names.get(row["room_id"], "")
     added = (await tx.execute(sa.insert(recordings).returning(recordings.c.id, recordings.c.recording_id), rows)).all()
@@ -121,8 +128,9 @@ async def _insert(tx: Tx, actor: str, source: str, kind: str, fresh: Sequence[Li
     await _insert_renditions(tx, actor, source, [(keys[item.recording_id], item, item.renditions) for item in fresh], priority)
 
 
-async def _room_names(tx: Tx, source: str, ids: Collection[str]) -> dict[str, str]:
-    """What the rooms are called, as far as they were asked for already."""
+async def _room_names(tx: Tx, source: str, listed: Sequence[Listed]) -> dict[str, str]:
+    """What the rooms of those listed without a name for theirs are called, as far as they were asked for already."""
+    ids = {item.room_id for item in listed if item.room_id and not item.room_name}
     if not ids:
         return {}
     query = sa.select(rooms.c.room_id, rooms.c.name).where(rooms.c.source == source, rooms.c.room_id.in_(list(ids)))

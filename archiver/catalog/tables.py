@@ -315,6 +315,14 @@ rooms = sa.Table(
     sa.Column("asked_at", Instant, nullable=False),
 )
 
+# Rooms that recordings name and nobody has asked for yet, or not for a day: written with the recordings, gone with the answer.
+rooms_due = sa.Table(
+    "rooms_due",
+    metadata,
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("room_id", sa.Text, primary_key=True),
+)
+
 quarantine = sa.Table(
     "quarantine",
     metadata,

@@ -17,7 +17,7 @@ from alembic.script import ScriptDirectory
 
 from archiver.catalog import schema
 from archiver.catalog.database import driver_url, sqlite_path
-from archiver.catalog.tables import metadata, recordings, renditions
+from archiver.catalog.tables import metadata, recordings, renditions, rooms, rooms_due
 from archiver.domain.errors import CatalogUnavailable, SchemaMismatch, StorageFull
 
 HEAD = ScriptDirectory.from_config(schema.alembic_config()).get_current_head()
@@ -310,3 +310,16 @@ def test_an_upgrade_gives_renditions_the_ends_of_their_recordings(empty_url):
     with connected(empty_url) as connection:
         kept = sa.select(renditions.c.ended_at).order_by(renditions.c.recording_pk)
         assert connection.execute(kept).scalars().all() == ends
+
+
+def test_an_upgrade_makes_rooms_due_that_nobody_has_asked_for(empty_url):
+    schema.upgrade_now(empty_url)
+    downgrade(empty_url, "0005")
+    brought_in(empty_url, room_id=["a", "b", "", "b", "c"])
+    with connected(empty_url) as connection:
+        connection.execute(sa.insert(rooms), [{"source": "rooms", "room_id": "c", "asked_at": SEEN["looked_at"]}])
+        connection.commit()
+    schema.upgrade_now(empty_url)
+    with connected(empty_url) as connection:
+        due = sa.select(rooms_due.c.source, rooms_due.c.room_id).order_by(rooms_due.c.room_id)
+        assert connection.execute(due).all() == [("rooms", "a"), ("rooms", "b")]
