@@ -166,7 +166,7 @@ def _statements(words: _Words) -> dict[str, str]:
         "token": digest,
         "content_type": "'video/webm'",
         "proof": "'{}'",
-        **dict.fromkeys(("due_at", "archived_at", "verified_at", "checked_at", "changed_at"), ended),
+        **dict.fromkeys(("due_at", "archived_at", "verified_at", "checked_at", "changed_at", "ended_at"), ended),
     }
     line = {
         "id": "n",

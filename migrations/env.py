@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from archiver.catalog import evidence_tables  # noqa: F401 -- its tables join the metadata
-from archiver.catalog.tables import metadata
+from archiver.catalog.indexes import metadata
 
 connection = context.config.attributes["connection"]
 context.configure(

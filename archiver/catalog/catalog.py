@@ -30,7 +30,6 @@ class SqlCatalog:
         self.worker = worker
         self._turns = itertools.count()
         self._pages = Pages()
-        self._rooms: dict[str, sources.RoomsAsked] = {}
         self._held: dict[int, int] = {}  # the entries whose claim we know of, with its revision: only those are renewed
 
     async def enter(self) -> int:
@@ -103,9 +102,7 @@ class SqlCatalog:
         return await self.database.write(lambda tx: recordings.record_gone(tx, self.worker.name, source, recording_id, looks))
 
     async def rooms_missing(self, source: str, *, limit: int) -> Sequence[str]:
-        now = await self.database.now()
-        asked = self._rooms.setdefault(source, sources.RoomsAsked())
-        return await self.database.ask(lambda conn: sources.rooms_missing(conn, source, now, limit, asked))
+        return await self.database.ask(lambda conn: sources.rooms_missing(conn, source, limit))
 
     async def save_rooms(self, source: str, rooms: Mapping[str, Room | None]) -> None:
         async def unit(tx: Tx) -> None:

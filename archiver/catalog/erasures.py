@@ -11,7 +11,7 @@ from archiver.catalog.evidence_tables import erasure_items, erasures
 from archiver.catalog.history import Change, record
 from archiver.catalog.holds import document
 from archiver.catalog.steps import Step, take
-from archiver.catalog.tables import recordings, renditions, rooms
+from archiver.catalog.tables import recordings, renditions, rooms, rooms_due
 from archiver.config import format_instant
 from archiver.domain.keeping import Certificate, Custody, Erasing
 from archiver.domain.lifecycle import Event
@@ -147,6 +147,8 @@ async def scrub(tx: Tx, source: str, recording_id: str) -> None:
         if (await tx.conn.execute(others.limit(1))).first() is None:
             mine = rooms.c.source == source, rooms.c.room_id == row.room_id
             await tx.execute(sa.update(rooms).where(*mine).values(name="", raw=None))
+            due = rooms_due.c.source == source, rooms_due.c.room_id == row.room_id
+            await tx.execute(sa.delete(rooms_due).where(*due))  # nor is its name asked for again
 
 
 async def erased(tx: Tx, actor: str, item: Erasing, certificate: Certificate) -> None:

@@ -80,7 +80,6 @@ erasure_items = sa.Table(
     sa.Column("executed_at", Instant),
     text_column("certificate"),
 )
-sa.Index("ix_erasure_items_recording", erasure_items.c.source, erasure_items.c.recording_id)
 
 policies = sa.Table(
     "policies",

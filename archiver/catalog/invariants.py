@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from archiver.catalog.tables import ledger, recordings, renditions, slices, sources, superseded
+from archiver.catalog.tables import ledger, recordings, renditions, rooms, rooms_due, slices, sources, superseded
 from archiver.domain.invariants import Violation
 from archiver.domain.lifecycle import ARCHIVED, TRANSITIONS, Event
 from archiver.domain.recording import ProviderStatus, State
@@ -81,6 +81,16 @@ def _laws(now: datetime) -> dict[str, tuple[str, sa.Select[tuple[str, str, str]]
             "its provider status is not one this program knows",
             sa.select(C.source, C.recording_id, sa.literal("")).where(C.status.not_in([s.value for s in ProviderStatus])),
         ),
+        "room": (
+            "nobody asked for its room, and nobody is to ask for it",
+            sa.select(C.source, C.recording_id, C.room_id).where(
+                C.room_id != "", *(~_names(table) for table in (rooms, rooms_due))
+            ),
+        ),
+        "I25 ended": (
+            "its recording ended at another instant than is kept with it",
+            _JOINED.where(R.ended_at.is_distinct_from(C.ended_at)),
+        ),
         "I2 watermark": (
             "its watermark lies in the future",
             sa.select(sources.c.source, sa.literal(""), sa.literal("")).where(sources.c.watermark > now),
@@ -96,6 +106,11 @@ def _laws(now: datetime) -> dict[str, tuple[str, sa.Select[tuple[str, str, str]]
             ),
         ),
     }
+
+
+def _names(table: sa.Table) -> sa.Exists:
+    """Whether a table has a row for the recording's room."""
+    return sa.select(table.c.room_id).where(table.c.source == C.source, table.c.room_id == C.room_id).exists()
 
 
 def _broken_chains() -> sa.Select[tuple[str, str, str]]:

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from archiver.catalog.history import Change, record
 from archiver.catalog.listed_before import all_known, known_rows
+from archiver.catalog.sources import note_rooms
 from archiver.catalog.steps import Step, take
 from archiver.catalog.tables import open_at_provider, quarantine, recordings, renditions, rooms
 from archiver.domain import lifecycle
@@ -22,7 +23,7 @@ from archiver.domain.recording import Listed, ProviderStatus, RecordingRef, Reje
 from archiver.domain.work import Added, Gone, Known
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -104,6 +105,11 @@ async def add_page(tx: Tx, actor: str, source: str, kind: str, listed: Sequence[
     if fresh:
         await _insert(tx, actor, source, kind, fresh, priority, prints)
     if changed:
+        moved = [c for c in changed if c.item.room_id != c.before.room_id]
+        await note_rooms(tx, source, [c.item.room_id for c in moved])
+        names = await _room_names(tx, source, [c.item for c in moved])
+        for c in moved:
+            c.values["room_name"] = c.item.room_name or names.get(c.item.room_id, "")
         await _update(tx, actor, source, changed, priority)
     lost = sum(item.status is ProviderStatus.DELETED for item in fresh)
     return Added(new=len(fresh), changed=len(changed), ids=frozenset(page), lost=lost)
@@ -112,7 +118,8 @@ async def add_page(tx: Tx, actor: str, source: str, kind: str, listed: Sequence[
 async def _insert(tx: Tx, actor: str, source: str, kind: str, fresh: Sequence[Listed], priority: int, prints: Prints) -> None:
     seen = {"source": source, "provider": kind, "first_seen_at": tx.now, "changed_at": tx.now, "looked_at": tx.now}
     rows = [{**seen, "recording_id": item.recording_id, **facts(item)} for item in fresh]
-    names = await _room_names(tx, source, {item.room_id for item in fresh if item.room_id and not item.room_name})
+    await note_rooms(tx, source, [item.room_id for item in fresh])
+    names = await _room_names(tx, source, fresh)
     for row in rows:
         if row["status"] != ProviderStatus.DELETED.value:  # which is looked at by itself whenever it is listed
             prints.put(row["recording_id"], row["fingerprint"])
@@ -122,8 +129,9 @@ async def _insert(tx: Tx, actor: str, source: str, kind: str, fresh: Sequence[Li
     await _insert_renditions(tx, actor, source, [(keys[item.recording_id], item, item.renditions) for item in fresh], priority)
 
 
-async def _room_names(tx: Tx, source: str, ids: Collection[str]) -> dict[str, str]:
-    """What the rooms are called, as far as they were asked for already."""
+async def _room_names(tx: Tx, source: str, listed: Sequence[Listed]) -> dict[str, str]:
+    """What the rooms of those listed without a name for theirs are called, as far as they were asked for already."""
+    ids = {item.room_id for item in listed if item.room_id and not item.room_name}
     if not ids:
         return {}
     query = sa.select(rooms.c.room_id, rooms.c.name).where(rooms.c.source == source, rooms.c.room_id.in_(list(ids)))
@@ -139,7 +147,7 @@ async def _insert_renditions(
         for name in names:
             rows.append(
                 {"recording_pk": pk, "source": source, "name": name, "state": state.value, "due_at": tx.now, "priority": priority}
-                | {"changed_at": tx.now, "error": _why(item, state)}
+                | {"changed_at": tx.now, "error": _why(item, state), "ended_at": item.ended_at}
             )
             changes.append(
                 Change(
@@ -169,7 +177,7 @@ def _why(item: Listed, state: State) -> str:
 
 async def _update(tx: Tx, actor: str, source: str, changed: Sequence[_Changed], priority: int) -> None:
     r = renditions.c
-    query = sa.select(r.id, r.recording_pk, r.name, r.state).where(r.recording_pk.in_([c.pk for c in changed]))
+    query = sa.select(r.id, r.recording_pk, r.name, r.state, r.ended_at).where(r.recording_pk.in_([c.pk for c in changed]))
     have: dict[int, dict[str, Any]] = {}
     for row in (await tx.conn.execute(query.order_by(r.id).with_for_update())).all():
         have.setdefault(row.recording_pk, {})[row.name] = row
@@ -181,6 +189,11 @@ async def _update(tx: Tx, actor: str, source: str, changed: Sequence[_Changed], 
         .values(**columns, changed_at=tx.now, looked_at=tx.now, gone_looks=0, gone_at=None, manifest=None)
     )
     await tx.execute(statement, [{"pk": c.pk, **{f"v_{k}": v for k, v in c.values.items()}} for c in changed])
+    held = [(c.item.ended_at, row) for c in changed for row in have.get(c.pk, {}).values()]
+    if ends := [{"pk": row.id, "v_ended_at": at} for at, row in held if at != row.ended_at]:
+        await tx.execute(
+            sa.update(renditions).where(r.id == sa.bindparam("pk")).values(ended_at=sa.bindparam("v_ended_at")), ends
+        )
     missing = [(c.pk, c.item, [name for name in c.item.renditions if name not in have.get(c.pk, {})]) for c in changed]
     await _insert_renditions(tx, actor, source, missing, priority)
     steps = [step for c in changed for row in have.get(c.pk, {}).values() if (step := _step(source, c, row)) is not None]

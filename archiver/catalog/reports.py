@@ -15,7 +15,7 @@ from archiver.catalog.alarms import alarms
 from archiver.catalog.ledger import overdue
 from archiver.catalog.listing import sources_listed
 from archiver.catalog.problems import Concerns, concerns, problems, stalled
-from archiver.catalog.tables import ledger, passes, recordings, renditions, sources, tallies
+from archiver.catalog.tables import failing, ledger, passes, recordings, renditions, sources, tallies
 from archiver.config import format_instant
 from archiver.domain import lifecycle
 from archiver.domain.recording import State
@@ -62,11 +62,11 @@ async def _counts(conn: AsyncConnection) -> tuple[dict[str, dict[str, int]], dic
     """Renditions by source and state, and by source those whose last attempt failed; one statement, so that they add up (I25)."""
     by_state = sa.select(tallies.c.source, tallies.c.state, tallies.c.n).where(tallies.c.n != 0)
     names = await sources_listed(conn)  # named, so that only the rows in these states are looked at
-    tried = R.source.in_(names), R.state.in_(["due", "transferring", "stored"]), R.error != ""
-    failing = sa.select(R.source, sa.literal(_FAILING), sa.func.count()).where(*tried).group_by(R.source)
+    open_ = R.source.in_(names), R.state.in_(["due", "transferring", "stored"])
+    tried = sa.select(R.source, sa.literal(_FAILING), sa.func.count()).where(*open_, failing).group_by(R.source)
     found: dict[str, dict[str, int]] = {}
     tries: dict[str, int] = {}
-    for source, state, count in (await conn.execute(sa.union_all(by_state, failing))).all():
+    for source, state, count in (await conn.execute(sa.union_all(by_state, tried))).all():
         if state == _FAILING:
             tries[source] = count
         else:
@@ -76,11 +76,18 @@ async def _counts(conn: AsyncConnection) -> tuple[dict[str, dict[str, int]], dic
 
 async def oldest_unarchived(conn: AsyncConnection, now: datetime) -> dict[str, float]:
     """By source, seconds since the end (else the first sight) of the oldest recording not archived yet; none where all are."""
-    since = sa.func.min(sa.func.coalesce(C.ended_at, C.first_seen_at))
-    query = sa.select(R.source, since).join(recordings, C.id == R.recording_pk)
+    states = sorted(lifecycle.UNARCHIVED)
+    # The first of each range in the index, of which `tallies` names those that were ever there; what has no end yet is read.
+    first = sa.select(sa.func.min(R.ended_at)).where(R.source == tallies.c.source, R.state == tallies.c.state)
+    ended = sa.select(tallies.c.source, first.scalar_subquery()).where(tallies.c.state.in_(states))
+    endless = sa.select(R.source, sa.func.min(C.first_seen_at)).join(recordings, C.id == R.recording_pk).group_by(R.source)
     names = await sources_listed(conn)
-    query = query.where(R.source.in_(names), R.state.in_(sorted(lifecycle.UNARCHIVED))).group_by(R.source)
-    return {source: max(0.0, (now - moment).total_seconds()) for source, moment in (await conn.execute(query)).all()}
+    endless = endless.where(R.source.in_(names), R.state.in_(states), R.ended_at.is_(None))
+    found: dict[str, float] = {}
+    for source, moment in [*(await conn.execute(ended)).all(), *(await conn.execute(endless)).all()]:
+        if moment is not None:
+            found[source] = max(found.get(source, 0.0), (now - moment).total_seconds())
+    return found
 
 
 async def lateness_p99(conn: AsyncConnection, source: str, now: datetime) -> float | None:
@@ -91,11 +98,13 @@ async def lateness_p99(conn: AsyncConnection, source: str, now: datetime) -> flo
     first = (await conn.execute(sa.select(sa.func.min(passes.c.started_at)).where(passes.c.source == source))).scalar()
     if first is None:
         return None
-    archived = R.archived_at.is_not(None), R.state.in_(sorted(lifecycle.ARCHIVED)), R.priority < PRIORITY_BACKFILL
-    query = sa.select(R.archived_at, C.ended_at).join(recordings, C.id == R.recording_pk)
-    query = query.where(C.source == source, C.ended_at >= max(first, now - RECENT), C.ended_at <= now, *archived)
-    rows = (await conn.execute(query.order_by(C.ended_at.desc()).limit(SAMPLE))).all()
-    return percentile((max(0.0, (row.archived_at - row.ended_at).total_seconds()) for row in rows), 99)
+    live = R.ended_at >= max(first, now - RECENT), R.ended_at <= now, R.archived_at.is_not(None), R.priority < PRIORITY_BACKFILL
+    query = sa.select(R.ended_at, R.archived_at).where(R.source == source, *live).order_by(R.ended_at.desc()).limit(SAMPLE)
+    rows: list[Any] = []
+    for state in lifecycle.ARCHIVED:  # one by one: the end of a range in the index, where both together would be sorted
+        rows += (await conn.execute(query.where(R.state == state))).all()
+    newest = sorted(rows, key=lambda row: row.ended_at, reverse=True)[:SAMPLE]
+    return percentile((max(0.0, (row.archived_at - row.ended_at).total_seconds()) for row in newest), 99)
 
 
 def percentile(values: Iterable[float], rank: int) -> float | None:

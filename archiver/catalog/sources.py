@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from archiver.catalog import batches
 from archiver.catalog.history import Change, record
-from archiver.catalog.tables import passes, recordings, rooms, slices, sources
+from archiver.catalog.tables import Json, passes, recordings, rooms, rooms_due, slices, sources
 from archiver.domain.ledger import instant
 from archiver.domain.windows import DAY
 from archiver.domain.work import PassResult, SourceState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import date, datetime
 
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -25,7 +26,25 @@ if TYPE_CHECKING:
     from archiver.domain.windows import Window
 
 ROOM_AGE = timedelta(days=1)  # a room's name or settings may change; asking once a day for each is cheap
-_COMMITTED_LATE = 1_000  # rows that a transaction may have numbered before the last one, and commit after it
+
+
+@functools.cache
+def _making_due(dialect: str) -> Any:
+    """Those of the named rooms that nobody has asked for `since`; in order, so that of two pages neither waits for the other."""
+    # The ids as one parameter, as in listed_before.py: a page may name as many rooms as it has recordings.
+    if dialect == "postgresql":
+        named = sa.select(sa.func.unnest(sa.bindparam("ids", type_=sa.ARRAY(sa.Text))).label("room_id"))
+    else:
+        named = sa.select(sa.func.json_each(sa.bindparam("ids", type_=Json)).table_valued("value").c.value.label("room_id"))
+    item, source = named.subquery("named"), sa.bindparam("of_source", type_=sa.Text)
+    lately = sa.select(rooms.c.room_id).where(rooms.c.source == source, rooms.c.room_id == item.c.room_id)
+    lately = lately.where(rooms.c.asked_at > sa.bindparam("since"))
+    due = sa.select(source, item.c.room_id).where(~lately.exists()).order_by(item.c.room_id)
+    new = batches.sql(dialect).insert(rooms_due).from_select(["source", "room_id"], due)
+    if dialect == "sqlite":
+        return new.on_conflict_do_nothing()
+    # Writes the row that is there to hold it: an answer under way waits, and then names what we are about to commit.
+    return new.on_conflict_do_update(index_elements=["source", "room_id"], set_={"room_id": new.excluded.room_id})
 
 
 async def state(conn: AsyncConnection, source: str) -> SourceState:
@@ -178,41 +197,25 @@ async def finish_slice(tx: Tx, actor: str, source: str, kind: str, day: date, re
         await _upsert(tx, source, kind, {"covered_since": reach})
 
 
-@dataclass(slots=True)
-class RoomsAsked:
-    """Up to which row of `recordings` every room was asked for, as this process knows: so that a poll reads what came since."""
+async def note_rooms(tx: Tx, source: str, named: Collection[str]) -> None:
+    """Makes due what recordings name now and nobody has asked for, or not for a day.
 
-    upto: int = 0
-    since: datetime | None = None  # of the last look at everything; what changes its room later is found by the next
+    Whoever writes a room to a recording calls it, in the same transaction: then no room is missed, and none is looked for.
+    """
+    if ids := sorted(set(named) - {""}):
+        await tx.execute(_making_due(tx.conn.dialect.name), {"of_source": source, "ids": ids, "since": tx.now - ROOM_AGE})
 
 
-async def rooms_missing(conn: AsyncConnection, source: str, now: datetime, limit: int, asked: RoomsAsked) -> list[str]:
-    """Rooms named by recordings that changed since the room was asked for, or never asked for."""
-    if asked.since is None or not timedelta(0) <= now - asked.since < ROOM_AGE:
-        asked.upto, asked.since = 0, now
-    known = sa.select(rooms.c.room_id).where(
-        rooms.c.source == source, rooms.c.room_id == recordings.c.room_id, rooms.c.asked_at > now - ROOM_AGE
-    )
-    fresh = recordings.c.first_seen_at > now - ROOM_AGE
-    unnamed = sa.select(rooms.c.room_id).where(rooms.c.source == source, rooms.c.room_id == recordings.c.room_id)
-    here = recordings.c.source.concat("") == source  # so that no index on it is taken for better than the range of ids
-    query = (
-        sa.select(recordings.c.room_id)
-        .where(recordings.c.id > asked.upto, here, recordings.c.room_id != "", ~known.exists())
-        .where(fresh | ~unnamed.exists())
-        .distinct()
-        .limit(limit)
-    )
-    last = (await conn.execute(sa.select(sa.func.max(recordings.c.id)))).scalar() or 0
-    found = list((await conn.execute(query)).scalars())
-    if not found:
-        asked.upto = max(asked.upto, last - _COMMITTED_LATE)
-    return found
+async def rooms_missing(conn: AsyncConnection, source: str, limit: int) -> list[str]:
+    """Rooms that are due, see `note_rooms`."""
+    query = sa.select(rooms_due.c.room_id).where(rooms_due.c.source == source)
+    return list((await conn.execute(query.limit(limit))).scalars())
 
 
 async def save_rooms(tx: Tx, source: str, found: Mapping[str, Room | None]) -> None:
     """Keeps rooms and writes their names to the recordings made in them."""
     c = rooms.c
+    await tx.execute(sa.delete(rooms_due).where(rooms_due.c.source == source, rooms_due.c.room_id.in_(list(found))))
     for room_id, room in found.items():
         values = {"name": room.name if room else "", "raw": dict(room.raw) if room else None, "asked_at": tx.now}
         changed = await tx.execute(sa.update(rooms).where(c.source == source, c.room_id == room_id).values(**values))

@@ -3,7 +3,7 @@
 Instants are `timestamptz` on PostgreSQL and ISO 8601 text in UTC with microseconds on SQLite, so that both sort, compare
 and read well. JSON is kept as text: it is evidence, and a database must not reformat it.
 
-Long, because the tables refer to each other; those of the evidence stand in evidence_tables.py.
+Long, because the tables refer to each other; those of the evidence stand in evidence_tables.py, the indexes in indexes.py.
 """
 
 from __future__ import annotations
@@ -139,21 +139,8 @@ recordings = sa.Table(
     sa.Column("manifest", sa.Integer),  # the manifest in the archive that holds these facts; none yet: null
     sa.UniqueConstraint("source", "recording_id"),
 )
-sa.Index("ix_recordings_source_ended_at", recordings.c.source, recordings.c.ended_at)
-sa.Index("ix_recordings_recording_id", recordings.c.recording_id)
-sa.Index("ix_recordings_source_room_id", recordings.c.source, recordings.c.room_id)
-# Literals, here and in queries: SQLite does not see that a list of parameters implies the index's condition.
+# Conditions of indexes and of queries. Literals: SQLite does not see that a list of parameters implies an index's condition.
 open_at_provider = recordings.c.status.in_([sa.literal_column("'processing'"), sa.literal_column("'unknown'")])
-sa.Index(
-    "ix_recordings_open",
-    recordings.c.source,
-    recordings.c.looked_at,
-    sqlite_where=open_at_provider,
-    postgresql_where=open_at_provider,
-)
-
-_unmanifested = recordings.c.manifest.is_(None)
-sa.Index("ix_recordings_unmanifested", recordings.c.id, sqlite_where=_unmanifested, postgresql_where=_unmanifested)
 
 renditions = sa.Table(
     "renditions",
@@ -191,18 +178,10 @@ renditions = sa.Table(
     text_column("error", Diagnostic),
     text_column("error_kind"),
     sa.Column("changed_at", Instant, nullable=False),
+    sa.Column("ended_at", Instant),  # the recording's own, kept here for an index: see kept.py
     sa.UniqueConstraint("recording_pk", "name"),
 )
-for _state, _columns in {
-    "due": ("source", "priority", "due_at"),
-    "transferring": ("lease_until",),
-    "stored": ("source", "due_at"),
-}.items():
-    _where = renditions.c.state == sa.literal_column(f"'{_state}'")
-    sa.Index(f"ix_renditions_{_state}", *(renditions.c[name] for name in _columns), sqlite_where=_where, postgresql_where=_where)
-sa.Index("ix_renditions_source_state", renditions.c.source, renditions.c.state)
-_open_upload = renditions.c.upload_id != sa.literal_column("''")
-sa.Index("ix_renditions_uploads", renditions.c.upload_id, sqlite_where=_open_upload, postgresql_where=_open_upload)
+failing = renditions.c.error != sa.literal_column("''")
 
 # How many renditions there are by source and state: written with every change, see tallies.py.
 tallies = sa.Table(
@@ -247,10 +226,6 @@ ledger = sa.Table(
     sa.Column("seq", Big),
     sa.Column("segment", sa.Integer),
 )
-sa.Index("ix_ledger_recording", ledger.c.source, ledger.c.recording_id)
-sa.Index("uq_ledger_seq", ledger.c.seq, unique=True)
-_unsealed = ledger.c.seq.is_(None)
-sa.Index("ix_ledger_unsealed", ledger.c.id, sqlite_where=_unsealed, postgresql_where=_unsealed)
 
 sources = sa.Table(
     "sources",
@@ -283,7 +258,6 @@ passes = sa.Table(
     text_column("ids_sha256"),
     text_column("problem", Diagnostic),
 )
-sa.Index("ix_passes_window", passes.c.source, passes.c.listing, passes.c.first_day, passes.c.last_day, passes.c.id)
 
 slices = sa.Table(
     "slices",
@@ -304,6 +278,14 @@ rooms = sa.Table(
     text_column("name"),
     sa.Column("raw", Json),
     sa.Column("asked_at", Instant, nullable=False),
+)
+
+# Rooms that recordings name and nobody has asked for yet, or not for a day: written with the recordings, gone with the answer.
+rooms_due = sa.Table(
+    "rooms_due",
+    metadata,
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("room_id", sa.Text, primary_key=True),
 )
 
 quarantine = sa.Table(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from archiver.catalog import batches
+from archiver.catalog import batches, kept
 from archiver.catalog.tables import renditions, tallies
 
 if TYPE_CHECKING:
@@ -60,7 +60,9 @@ async def recount(conn: AsyncConnection) -> None:
     """Counts every row there is and keeps that: after a rebuild, whose lines are older than its rows, and for `catalog upgrade`.
 
     The table is locked first: what others moved and did not commit yet is added afterwards, what they committed is counted.
+    What else is kept is made anew before that: it takes locks on rows, whose holders may be about to want the table.
     """
+    await kept.renew(conn)
     if conn.dialect.name == "postgresql":
         await conn.execute(sa.text("LOCK TABLE tallies IN EXCLUSIVE MODE"))
     await conn.execute(sa.delete(tallies))

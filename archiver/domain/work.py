@@ -149,7 +149,7 @@ class Catalog(Protocol):
         """
 
     async def rooms_missing(self, source: str, *, limit: int) -> Sequence[str]:
-        """Ids of rooms that recordings name and nobody has asked for yet (or not for a day)."""
+        """Ids of rooms that nobody has asked for yet, or not for a day, when a recording named them."""
 
     async def save_rooms(self, source: str, rooms: Mapping[str, Room | None]) -> None:
         """Keeps rooms with their recordings; None remembers that the provider has no such room."""

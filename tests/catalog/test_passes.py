@@ -6,8 +6,7 @@ from datetime import date, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from archiver.catalog import sources as module
-from archiver.catalog.tables import ledger, passes, recordings, rooms, slices, sources
+from archiver.catalog.tables import ledger, passes, rooms, slices, sources
 from archiver.domain.errors import CatalogError
 from archiver.domain.recording import Room
 from archiver.domain.windows import Window
@@ -192,20 +191,6 @@ async def test_sources_know_nothing_of_each_other(world):
 
 
 # -- rooms
-
-
-async def test_a_poll_looks_for_rooms_only_where_recordings_came_since_and_once_a_day_everywhere(world, monkeypatch):
-    monkeypatch.setattr(module, "_COMMITTED_LATE", 2)
-    await world.lists(*(a_listing(f"r{n}", room_id="a") for n in range(6)))
-    await world.me.save_rooms(SOURCE, {"a": None})
-    assert await world.me.rooms_missing(SOURCE, limit=10) == []
-    change = sa.update(recordings).values(room_id="b")
-    await world.me.database.write(lambda tx: tx.execute(change.where(recordings.c.recording_id == "r0")))
-    assert await world.me.rooms_missing(SOURCE, limit=10) == []
-    await world.me.database.write(lambda tx: tx.execute(change.where(recordings.c.recording_id == "r5").values(room_id="c")))
-    assert await world.me.rooms_missing(SOURCE, limit=10) == ["c"]
-    world.clock.advance(hours=25)
-    assert sorted(await world.me.rooms_missing(SOURCE, limit=10)) == ["b", "c"]
 
 
 async def test_a_room_is_asked_for_once_a_day_while_recordings_name_it(world):

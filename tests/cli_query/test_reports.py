@@ -250,8 +250,8 @@ async def test_status_reads_no_table_from_end_to_end_but_the_small_ones(lite):
         "SCAN sources",
         "SCAN anon_1",
         "SCAN (subquery-2)",
-        "SCAN ledger",
-    }  # the ledger's end, backwards, by its limit
+        "SCAN ledger",  # its end, backwards, by its limit
+    }
     assert {step for step in scanned(plans) if not step.startswith(tuple(allowed))} == set()
     (ledger_query,) = [text for text, steps in plans.items() if "SCAN ledger" in steps]
     assert "ORDER BY ledger.id DESC" in ledger_query
@@ -275,7 +275,7 @@ async def test_claims_outcomes_pages_and_polls_read_no_table_from_end_to_end(lit
     async def work():
         you = lite.you
         await you.enter()
-        await you.add_page(SOURCE, KIND, [a_listing("new"), a_listing("r1", codec="x")])
+        await you.add_page(SOURCE, KIND, [a_listing("new", room_id="a"), a_listing("r1", codec="x")])
         await you.save([stored(entry) for entry in await you.claim(5, sources=[SOURCE, "calls"])])
         await you.save([Outcome(entry=entry, event=Event.VERIFIED) for entry in await you.claim_stored(5, sources=[SOURCE])])
         await you.claim(1, sources=[SOURCE])
@@ -285,6 +285,7 @@ async def test_claims_outcomes_pages_and_polls_read_no_table_from_end_to_end(lit
         await you.open_recordings(SOURCE, limit=5)
         await you.record_gone(SOURCE, "r2", looks=2)
         await you.ended_between(SOURCE, NOON, NOON + timedelta(days=1))
+        await you.rooms_missing(SOURCE, limit=5)
         await you.finish_pass(SOURCE, KIND, [a_pass()], watermark=NOON)
         await you.confirmed_ids(SOURCE, "ended", DAYS)
         await you.finish_slice(SOURCE, KIND, DAYS.first, a_day(DAYS.first))

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from archiver.catalog.ledger import SqlHistory
-from archiver.catalog.tables import ledger, superseded
+from archiver.catalog.tables import ledger, recordings, superseded
 from archiver.pipeline.audit import audit
 from tests.ledger.again import anew, archive, broken_laws, fetches_nothing, living, rebuild, seal
 from tests.ledger.life import a_provider, everything, lived, unequal
@@ -56,6 +56,19 @@ async def test_the_next_polls_find_nothing_to_fetch_twice(sqlite_catalogs, folde
             await rebuild(new).run()
             assert await fetches_nothing(new)
             assert await broken_laws(new) == []
+
+
+async def test_every_room_is_asked_for_anew(sqlite_catalogs, postgresql_catalogs, folder):
+    async with living(sqlite_catalogs, folder, a_provider(30)) as old:
+        await lived(old, 30)
+        await seal(old)
+        for target in (sqlite_catalogs, postgresql_catalogs):
+            async with anew(target, old) as new:
+                await rebuild(new).run()
+                async with new.database.read() as conn:
+                    named = set((await conn.execute(sa.select(recordings.c.room_id))).scalars()) - {""}
+                assert named
+                assert set(await new.plain_catalog.rooms_missing("rooms", limit=100)) == named
 
 
 async def test_the_chain_goes_on_behind_a_line_that_says_that_it_was_rebuilt(stage, fresh):

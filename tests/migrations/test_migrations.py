@@ -5,6 +5,7 @@ import contextlib
 import socket
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import alembic.command
@@ -16,7 +17,8 @@ from alembic.script import ScriptDirectory
 
 from archiver.catalog import schema
 from archiver.catalog.database import driver_url, sqlite_path
-from archiver.catalog.tables import metadata
+from archiver.catalog.indexes import metadata
+from archiver.catalog.tables import recordings, renditions, rooms, rooms_due
 from archiver.domain.errors import CatalogUnavailable, SchemaMismatch, StorageFull
 
 HEAD = ScriptDirectory.from_config(schema.alembic_config()).get_current_head()
@@ -278,3 +280,47 @@ def test_asking_for_the_state_writes_nothing_to_a_catalog_that_is_being_written(
 def test_the_revisions_read_from_the_files_are_alembics():
     directory = ScriptDirectory.from_config(schema.alembic_config())
     assert schema.revisions() == {script.revision: script.down_revision or "" for script in directory.walk_revisions()}
+
+
+# -- what was there before
+
+
+SEEN = dict.fromkeys(("first_seen_at", "changed_at", "looked_at"), datetime(2026, 3, 2, 12, tzinfo=UTC))
+BARE = {"source": "rooms", "provider": "telnyx-rooms", "status": "completed", "flags": [], "raw": {}, "fingerprint": "", **SEEN}
+
+
+def brought_in(url, **columns):
+    """Recordings with a rendition each, one for every value of the columns."""
+    with connected(url) as connection:
+        for number, values in enumerate(zip(*columns.values(), strict=True), 1):
+            row = {"id": number, "recording_id": f"r{number}", **BARE, **dict(zip(columns, values, strict=True))}
+            connection.execute(sa.insert(recordings).values(**row))
+            connection.exec_driver_sql(
+                "INSERT INTO renditions (recording_pk, source, name, state, due_at, changed_at)"
+                f" VALUES ({number}, 'rooms', 'media', 'due', '2026-03-02T12:00:00.000000Z', '2026-03-02T12:00:00.000000Z')"
+            )
+        connection.commit()
+
+
+def test_an_upgrade_gives_renditions_the_ends_of_their_recordings(empty_url):
+    schema.upgrade_now(empty_url)
+    downgrade(empty_url, "0004")
+    ends = [datetime(2026, 3, 1, n, tzinfo=UTC) for n in range(3)] + [None]
+    brought_in(empty_url, ended_at=ends)
+    schema.upgrade_now(empty_url)
+    with connected(empty_url) as connection:
+        kept = sa.select(renditions.c.ended_at).order_by(renditions.c.recording_pk)
+        assert connection.execute(kept).scalars().all() == ends
+
+
+def test_an_upgrade_makes_rooms_due_that_nobody_has_asked_for(empty_url):
+    schema.upgrade_now(empty_url)
+    downgrade(empty_url, "0005")
+    brought_in(empty_url, room_id=["a", "b", "", "b", "c"])
+    with connected(empty_url) as connection:
+        connection.execute(sa.insert(rooms), [{"source": "rooms", "room_id": "c", "asked_at": SEEN["looked_at"]}])
+        connection.commit()
+    schema.upgrade_now(empty_url)
+    with connected(empty_url) as connection:
+        due = sa.select(rooms_due.c.source, rooms_due.c.room_id).order_by(rooms_due.c.room_id)
+        assert connection.execute(due).all() == [("rooms", "a"), ("rooms", "b")]

@@ -177,6 +177,14 @@ async def test_a_room_that_others_were_recorded_in_keeps_its_name(it):
     assert [row.name for row in await it.rows(sa.select(rooms.c.name))] == [""]
 
 
+async def test_a_room_is_not_asked_for_once_the_last_that_named_it_is_forgotten(it):
+    await it.archived("r1", "r2", room_id="R-1")
+    for recording_id, left in (("r1", ["R-1"]), ("r2", [])):
+        await it.request_erasure(ids=(recording_id,))
+        await it.custody.job()
+        assert await it.catalog.rooms_missing(SOURCE, limit=10) == left
+
+
 async def test_listed_again_it_is_not_taken_up_again(it):
     await named(it, "r1")
     was = it.provider.listed["r1"]
