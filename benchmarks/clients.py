@@ -156,13 +156,22 @@ def built_floor(folder: Path) -> Path:
 
 def floor(stage: Stage, folder: Path) -> Cost:
     """A C program that copies and hashes, and does nothing else."""
-    ids = "".join(f"{item['id']}\n" for item in stage.expected)
-    (folder / "ids").write_text(ids)
     ports = [url.rpartition(":")[2] for url in (stage.media, stage.endpoint)]
     authority = str(stage.certificates.authority) if stage.tls else ""
-    words = [str(built_floor(stage.folder)), str(WIDTH), str(16 * 2**20), *ports, authority]
+    return _hashing(stage, folder, [str(built_floor(stage.folder)), str(WIDTH), str(16 * 2**20), *ports, authority])
+
+
+def bare(stage: Stage, folder: Path) -> Cost:
+    """The product's tools by themselves."""
+    words = [sys.executable, "-m", "benchmarks.bare", str(WIDTH), stage.media, stage.endpoint]
+    return _hashing(stage, folder, words)
+
+
+def _hashing(stage: Stage, folder: Path, words: list[str]) -> Cost:
+    """A run of what reads ids and prints them with their digests."""
+    (folder / "ids").write_text("".join(f"{item['id']}\n" for item in stage.expected))
     done = run(["sh", "-c", 'exec "$0" "$@" < ids', *words], environment=stage.environment, folder=folder)
     found = dict(line.split() for line in done.out.splitlines())
     if found != {item["id"]: item["sha256"] for item in stage.expected}:
-        raise RuntimeError("the floor hashed something else than the source has")
+        raise RuntimeError(f"{words[0]} hashed something else than the source has")
     return done

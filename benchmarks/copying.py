@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from benchmarks.stage import Stage
 
 COPYURL, COPY, FLOOR, BOTO3 = "rclone copyurl --urls", "rclone copy :http:", "floor (C)", "requests + boto3 + ORM"
+BARE = "aiohttp alone"
 GB = 1e9
 
 # What each does with the bytes beyond copying them, as far as the sink cannot see it.
@@ -25,13 +26,14 @@ HASHES = {
     COPYURL: "none of the whole object",
     COPY: "none of the whole object",
     FLOOR: "SHA-256 of every byte, printed",
+    BARE: "SHA-256 of every byte, printed",
     BOTO3: "SHA-256 of every byte, kept in catalog and object",
 }
 
 
 def small(options: Options, folder: Path) -> dict[str, Any]:
     """S over TLS: many small objects."""
-    peers = {COPYURL: clients.rclone_copyurl, COPY: clients.rclone_copy, FLOOR: clients.floor}
+    peers = {COPYURL: clients.rclone_copyurl, COPY: clients.rclone_copy, BARE: clients.bare, FLOOR: clients.floor}
     return _small(options, folder, peers, count=options.pick(quick=200, usual=2_000), rounds=options.pick(quick=2, usual=5))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.alone import ONE, RANGED
-from benchmarks.copying import BOTO3, COPYURL, FLOOR
+from benchmarks.copying import BARE, BOTO3, COPYURL, FLOOR
 from benchmarks.rounds import PRODUCT
 from benchmarks.tables import Table, made, number, size, spread
 
@@ -38,6 +38,8 @@ def _small(found: Figures) -> Iterator[list[str]]:
     what = f"{found['objects']:,} objects of 20 KB to 1 MB over TLS"
     yield _peer(found["clients"], COPYURL, "cpu_ms_an_object", f"{what}: CPU ms an object")
     yield _peer(found["clients"], COPYURL, "wall_s", "the same: seconds")
+    if BARE in found["clients"]:
+        yield _peer(found["clients"], BARE, "cpu_ms_an_object", "the same: CPU ms an object")
     yield _peer(found["clients"], FLOOR, "cpu_ms_an_object", "the same: CPU ms an object")
     beyond = found["product"]["beyond_start_up"]
     yield ["the same, without start-up: CPU ms an object", number(beyond["median"]), "", ""]
