@@ -5,23 +5,21 @@ What to send is decided in `s3.py` and tried out by `canaries.py`.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from archiver.domain.errors import ChecksumRefused, ObjectMissing, StorageRefused, StorageUnavailable
-from archiver.domain.ports import OpenUpload, Part, StoredObject
+from archiver.domain.ports import Part, StoredObject
 from archiver.storage import s3_headers, s3_xml
 from archiver.storage.checksums import CRC64NVME, NONE, SHA256, header
 from archiver.storage.keys import check_key
-from archiver.storage.s3_errors import S3Missing, S3Refused
+from archiver.storage.s3_errors import S3Refused
+from archiver.storage.s3_lists import Lists
 from archiver.storage.s3_wire import Request
 from archiver.storage.sigv4 import UNSIGNED
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from archiver.domain.ports import NewObject
     from archiver.storage.s3_control import Control
@@ -29,54 +27,16 @@ if TYPE_CHECKING:
     from archiver.storage.settings import S3Settings
 
 Body = bytes | bytearray | memoryview
-T = TypeVar("T")
 _COMPLETION = 900.0  # seconds: S3 may take minutes over thousands of parts, and sends blanks meanwhile
-_ATTEMPTS = 3
-_PAUSE = 0.2  # seconds before the second of them, four times as long before the third
 _IN_PARTS = {CRC64NVME: "ChecksumCRC64NVME", SHA256: "ChecksumSHA256"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _List:
-    """One of S3's lists. `markers` says which element of a page is which parameter of the next request."""
-
-    operation: str
-    query: Mapping[str, str]
-    item: str
-    markers: Mapping[str, str]
-    empty: str = ""  # the code by which some endpoints say that there never was anything
-
-
-_VERSIONS = _List(
-    operation="list_object_versions",
-    query={"versions": "", "encoding-type": "url"},
-    item="Version",
-    markers={"key-marker": "NextKeyMarker", "version-id-marker": "NextVersionIdMarker"},
-)
-_OBJECTS = _List(
-    operation="list_objects_v2",
-    query={"list-type": "2", "encoding-type": "url"},
-    item="Contents",
-    markers={"continuation-token": "NextContinuationToken"},
-)
-_UPLOADS = _List(
-    operation="list_multipart_uploads",
-    query={"uploads": ""},
-    item="Upload",
-    markers={"key-marker": "NextKeyMarker", "upload-id-marker": "NextUploadIdMarker"},
-    empty="NoSuchUpload",
-)
-
-
-class Requests:
+class Requests(Lists):
     """The bucket and prefix, one method an operation. Keys are relative to the prefix."""
 
     def __init__(self, settings: S3Settings, control: Control, wire: Wire) -> None:
-        self.settings = settings
+        super().__init__(settings, wire)
         self._control = control
-        self._wire = wire
-        self._prefix = f"{settings.prefix}/" if settings.prefix else ""
-        self._owner = {"x-amz-expected-bucket-owner": settings.expected_bucket_owner} if settings.expected_bucket_owner else {}
 
     def full_key(self, key: str) -> str:
         """The key in the bucket; raises StorageRefused for one that may not be used."""
@@ -102,7 +62,7 @@ class Requests:
         what = self._what("create_multipart_upload", new.key)
         headers = {**s3_headers.creation_headers(new, self.settings), **s3_headers.upload_headers(algorithm), **self._owner}
         request = Request(method="POST", what=what, key=self.full_key(new.key), query=(("uploads", ""),), headers=headers)
-        upload_id = _texts(await self._insist(request), what).get("UploadId", "")
+        upload_id = _texts(await self.insist(request), what).get("UploadId", "")
         if not upload_id:
             raise StorageUnavailable(f"{what}: the answer names no upload")
         return upload_id
@@ -255,84 +215,8 @@ class Requests:
             return False
         return bool(answer.get("ObjectLockConfiguration", {}).get("Rule", {}).get("DefaultRetention"))
 
-    async def versions(self, prefix: str) -> AsyncIterator[tuple[StoredObject, datetime]]:
-        """The current versions under a relative prefix in key order, each with when it was written."""
-
-        def read(item: Mapping[str, str]) -> tuple[StoredObject, datetime] | None:
-            return (self._listed(item), s3_xml.instant(item["LastModified"])) if item["IsLatest"] == "true" else None
-
-        async for found in self._entries(_VERSIONS, prefix, read):
-            yield found
-
-    async def objects(self, prefix: str) -> AsyncIterator[StoredObject]:
-        """The objects under a relative prefix in key order, without versions."""
-        async for found in self._entries(_OBJECTS, prefix, self._listed):
-            yield found
-
-    async def uploads(self, prefix: str = "") -> AsyncIterator[OpenUpload]:
-        """The unfinished multipart uploads under a relative prefix."""
-
-        def read(item: Mapping[str, str]) -> OpenUpload:
-            key = item["Key"].removeprefix(self._prefix)
-            return OpenUpload(key=key, upload_id=item["UploadId"], begun_at=s3_xml.instant(item["Initiated"]))
-
-        async for found in self._entries(_UPLOADS, prefix, read):
-            yield found
-
-    async def _entries(self, kind: _List, prefix: str, read: Callable[[Mapping[str, str]], T | None]) -> AsyncIterator[T]:
-        """What `read` makes of the entries of every page."""
-        more: dict[str, str] = {}
-        what = self._what(kind.operation, prefix)
-        while True:
-            try:
-                page = await self._page(what, kind.item, {**kind.query, "prefix": self._prefix + prefix, **more})
-            except S3Missing as missing:
-                if missing.code == kind.empty:
-                    return
-                raise
-            for entry in page.items:
-                try:
-                    found = read(entry)
-                except (KeyError, ValueError):
-                    raise StorageUnavailable(f"{what}: the answer has an entry that is none") from None
-                if found is not None:
-                    yield found
-            if not page.truncated:
-                return
-            following = {marker: page.about[name] for marker, name in kind.markers.items() if page.about.get(name)}
-            if not following or following == more:
-                raise StorageUnavailable(f"{what}: says there is more, and not where")
-            more = following
-
-    async def _page(self, what: str, item: str, query: Mapping[str, str]) -> s3_xml.Page:
-        """One page of a list."""
-        request = Request(method="GET", what=what, query=tuple(query.items()), headers=self._owner, most=s3_xml.MOST)
-        try:
-            return s3_xml.page((await self._insist(request)).body, item)
-        except ValueError as error:
-            raise StorageUnavailable(f"{what}: the answer is {error}") from None
-
-    async def _insist(self, request: Request) -> Reply:
-        """The answer to what may be asked for twice, once more where none came: an audit must not end for one line that broke."""
-        for attempt in range(1, _ATTEMPTS):
-            try:
-                return await self._wire.send(request)
-            except StorageUnavailable:
-                await asyncio.sleep(_PAUSE * 4 ** (attempt - 1))
-        return await self._wire.send(request)
-
-    def _listed(self, item: Mapping[str, str]) -> StoredObject:
-        return StoredObject(
-            key=item["Key"].removeprefix(self._prefix),
-            version_id=s3_headers.version(item.get("VersionId")),
-            size=int(item["Size"]),
-        )
-
     async def _call(self, operation: str, key: str, **arguments: Any) -> dict[str, Any]:
         return await self._control.call(operation, self._what(operation, key), Key=self.full_key(key), **arguments)
-
-    def _what(self, operation: str, key: str) -> str:
-        return f"{operation} of s3://{self.settings.bucket}/{self._prefix}{key}"
 
 
 def _acknowledged(reply: Reply, sent: Mapping[str, str], what: str) -> None:
