@@ -69,7 +69,7 @@ def catalog() -> None:
 @_as_json
 @click.pass_obj
 def upgrade(invocation: Invocation, *, as_json: bool) -> None:
-    """Bring the catalog's schema to what this program needs, make anew what it keeps twice; one process at a time, others wait."""
+    """Bring the catalog's schema to what the program needs, make anew what it keeps twice; one process at a time, others wait."""
     settings = invocation.settings(need_sources=False)
 
     async def main() -> schema.SchemaState:
