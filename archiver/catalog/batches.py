@@ -89,7 +89,7 @@ async def _run(
     except (TypeError, ValueError) as error:  # what SQLAlchemy makes of a value that a column's type refuses
         raise sa.exc.StatementError(str(error), None, None, error) from error
     if text:
-        statement = (_inserting if verb == "insert" else _updating)(table, names, same)
+        statement = _inserting(table, names, same) if verb == "insert" else _updating(table, names)
         await conn.execute(statement, {"rows": text} | {f"all_{name}": value for name, value in of_all.items()})
         return
     words, ordered = _positional(verb, table, names + same)
@@ -137,10 +137,9 @@ def _inserting(table: sa.Table, names: Sequence[str], same: Sequence[str]) -> sa
 
 
 @functools.cache
-def _updating(table: sa.Table, names: Sequence[str], same: Sequence[str]) -> sa.Update:
+def _updating(table: sa.Table, names: Sequence[str]) -> sa.Update:
     given = recordset(table, names)
     values = {name: given.c[name] for name in names if name != "id"}
-    values |= {name: sa.bindparam(f"all_{name}", type_=table.c[name].type) for name in same}
     return sa.update(table).where(table.c.id == given.c.id).values(values)
 
 

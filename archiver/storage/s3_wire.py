@@ -1,4 +1,4 @@
-"""The data plane: puts, parts, HEAD and GET, signed by us; reads over an aiohttp session, what has a little answer over `Lines`.
+"""The data plane: puts, parts, lists, HEAD and GET, signed by us; reads over an aiohttp session, the rest over `Lines`.
 
 Nothing is repeated here, nothing is followed, nothing comes from the environment: what was lost on the way is for the caller to
 find out, because only it knows the token by which to recognise its own object.
@@ -35,8 +35,7 @@ _NO_BODY = memoryview(b"")
 class Request:
     """One request as it goes out. `what` names it in errors; `headers` have lower-case names and are all signed.
 
-    `most` is how many bytes of an answer are read, `patience` how many seconds more than usual it may
-    take.
+    `most` is how many bytes of an answer are read, `patience` how many seconds more than usual it may take.
     """
 
     method: str

@@ -36,7 +36,7 @@ def page(body: bytes, item: str) -> Page:
     root = _root(body)
     if not _name(root).startswith("List"):
         raise ValueError("not a list")
-    encoded = root.find("{*}EncodingType") is not None or root.find("EncodingType") is not None
+    encoded = root.find("{*}EncodingType") is not None  # in S3's namespace, or in none
     items = [_texts(element, encoded=encoded) for element in root if _name(element) == item]
     return Page(items=items, about=_texts(root, encoded=encoded))
 

@@ -89,3 +89,19 @@ def test_instants_are_cut_to_the_second_and_text_to_what_prints():
     assert to_the_second("2026-03-02T12:00:00.123456Z") == to_the_second("2026-03-02T12:00:00Z") == "2026-03-02T12:00:00Z"
     assert to_the_second(None) == "-"
     assert visible("a\tb\r\n\x1b[0m\u202e日本") == "a\\tb\\r\\n\\x1b[0m\\u202e日本"
+
+
+def test_a_start_loads_nothing_that_only_other_commands_and_databases_need():
+    """Half of what a start took; and structlog must not know rich, whose tracebacks show the values of variables."""
+    look = """
+import sys
+from archiver.__main__ import main
+sys.argv = ["archiver", "sync", "--help"]
+try:
+    main()
+finally:
+    heavy = ("alembic", "awscrt", "boto3", "botocore", "rich", "sqlalchemy.dialects.postgresql")
+    sys.stderr.write(repr([name for name in heavy if name in sys.modules] + [sys.modules["structlog"].dev.rich]))
+"""
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, env=environment(), text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "[None]")

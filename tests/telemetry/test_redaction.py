@@ -239,7 +239,5 @@ def test_a_registered_secret_never_comes_through(secret: str, before: str, after
     redactor = Redactor()
     redactor.register(secret)
     assert secret not in redactor.text(before + secret + after)
-    assert redactor.value({"x": [secret], secret: 1}) in (
-        {"x": ["***"], "***": 1},
-        {"x": ["***"], "***": "***"},
-    )  # X-AMZ-: a name
+    [under_its_name] = Redactor().value({secret: 1}).values()  # hidden, too, where the secret reads like a name for one: X-AMZ-
+    assert redactor.value({"x": [secret], secret: 1}) == {"x": ["***"], "***": under_its_name}
